@@ -1,0 +1,3 @@
+"""PROCO for OSRL: offline safe reinforcement learning from data without violations."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,20 @@
+"""The one exception that means "the user can mend this"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: one line that names the file, the field and the fix.
+
+    The command line prints it without a traceback and exits with status 2.
+    """
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """`; did you mean a, b?` for the known names closest to `name`, or an empty string."""
+    lowered = {k.lower(): k for k in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.4)
+    return f"; did you mean {', '.join(lowered[c] for c in close)}?" if close else ""
