@@ -7,13 +7,13 @@ One YAML file per task in `configs/tasks/`; a user adds a task with one file of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from .errors import UserError, nearest
-from .resources import COST_LIBRARY, CONFIGS
+from .resources import CONFIGS, COST_LIBRARY
 
 SIMULATORS = ("embedded", "safety_gymnasium", "bullet_safety_gym", "none")
 
@@ -69,7 +69,7 @@ class Task:
         return path
 
 
-@lru_cache(maxsize=None)
+@cache
 def _index() -> dict[str, Path]:
     files = sorted((CONFIGS / "tasks").glob("*.yaml"))
     return {yaml.safe_load(f.read_text())["id"]: f for f in files}

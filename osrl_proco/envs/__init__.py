@@ -1,0 +1,17 @@
+"""Embedded tasks with a known feasible set, registered with Gymnasium when osrl_proco is imported."""
+
+from __future__ import annotations
+
+from gymnasium.envs.registration import register, registry
+
+from .base import EmbeddedTask
+from .brake import BrakeEnv
+
+__all__ = ["BrakeEnv", "EmbeddedTask", "register_embedded"]
+
+
+def register_embedded() -> None:
+    """Make `gymnasium.make` know the embedded tasks. Calling it twice does no harm."""
+    for id_, env in (("OfflineBrake-v0", BrakeEnv),):
+        if id_ not in registry:
+            register(id=id_, entry_point=env, max_episode_steps=env.episode_len)
