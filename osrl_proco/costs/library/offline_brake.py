@@ -1,3 +1,0 @@
-# Written by hand
-def cost(obs):
-    return obs["gap"][..., 0] <= 0.05
