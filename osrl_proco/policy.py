@@ -36,6 +36,7 @@ def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None
     state = folder.load(algo or config.algo, device)
     task = load_task(config.task)
     env = make_env(task)
+    config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
     act_dim, max_action = env.action_space.shape[0], float(env.action_space.high[0])  # type: ignore[index,attr-defined]
     env.close()
     agent = build_agent(config, task.obs_dim, act_dim, max_action, device)

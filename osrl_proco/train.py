@@ -45,8 +45,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     task = load_task(config.task)
     env = make_env(task)
     act_dim, max_action = env.action_space.shape[0], float(env.action_space.high[0])  # type: ignore[index,attr-defined]
-    if config.episode_len is None:
-        config.episode_len = env.spec.max_episode_steps if env.spec else None
+    config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
     data, unsafe = prepare_data(config)
     data = data.to(device)
     agent = build_agent(config, task.obs_dim, act_dim, max_action, device)

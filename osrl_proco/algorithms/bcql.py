@@ -11,34 +11,31 @@ from .proco import ProcoMixin
 Trainer = BCQLTrainer
 
 
+CANDIDATES = 32
+
+
 class ProcoBCQL(ProcoMixin, BCQL):
-    """OSRL's BCQL; with PROCO it picks, as BCQ does, among `sample_action_num` of the VAE's actions.
+    """OSRL's BCQL; with PROCO it chooses, as BCQ does, among several of the VAE's actions.
 
     OSRL's policy perturbs a single sample of the VAE by at most `phi`, which no critic can turn away from a wall.
-    With PROCO the feasible candidate (Q_c <= 0) of the highest reward value is taken, or where none is feasible
-    the one of the lowest Q_c. Deterministic: the latents are fixed, the first of them the VAE's mode.
+    With PROCO, of `CANDIDATES` samples of the VAE's prior, the feasible one (Q_c <= 0) of the highest reward value
+    is taken, or where none is feasible the one of the lowest Q_c. OSRL clips latents to 0.5, which keeps to the
+    commonest action of the data; the rare one that brakes lies further out, so the prior is sampled whole.
     """
 
     def policy(self, observations: Tensor, deterministic: bool = True) -> Tensor:
-        """Actions (N, act_dim) for observations (N, obs_dim)."""
-        count = len(observations)
+        """Actions (N, act_dim) for observations (N, obs_dim). Deterministic: with the same latents at every call."""
+        count, device = len(observations), observations.device
         if self.proco is None:
-            latent = torch.zeros(count, self.latent_dim, device=observations.device) if deterministic else None
+            latent = torch.zeros(count, self.latent_dim, device=device) if deterministic else None
             return self.actor(observations, self.vae.decode(observations, latent))
-        many = self.sample_action_num
-        repeated = observations.repeat_interleave(many, 0)
-        latents = self._latents(observations.device).repeat(count, 1) if deterministic else None
-        candidates = self.actor(repeated, self.vae.decode(repeated, latents))
-        reward, other, *_ = self.critic.predict(repeated, candidates)
-        unsafe = self.cost_critic.q(repeated, candidates).view(count, many)  # type: ignore[operator]
-        reward = torch.minimum(reward, other).view(count, many)
+        generator = torch.Generator(device).manual_seed(0) if deterministic else None
+        latents = torch.randn(CANDIDATES, self.latent_dim, generator=generator, device=device)
+        latents[0] = 0.0  # the VAE's mode
+        repeated = observations.repeat_interleave(CANDIDATES, 0)
+        candidates = self.actor(repeated, self.vae.decode(repeated, latents.repeat(count, 1)))
+        reward = torch.minimum(*self.critic.predict(repeated, candidates)[:2]).view(count, CANDIDATES)
+        unsafe = self.cost_critic.q(repeated, candidates).view(count, CANDIDATES)  # type: ignore[operator]
         best_feasible = torch.where(unsafe <= 0, reward, -torch.inf).argmax(1)
         chosen = torch.where((unsafe <= 0).any(1), best_feasible, unsafe.argmin(1))
-        return candidates.view(count, many, -1)[torch.arange(count, device=chosen.device), chosen]
-
-    def _latents(self, device: torch.device) -> Tensor:
-        """The same `sample_action_num` latents at every call, within BCQ's bounds of 0.5."""
-        generator = torch.Generator().manual_seed(0)
-        latents = torch.randn(self.sample_action_num, self.latent_dim, generator=generator).clamp(-0.5, 0.5)
-        latents[0] = 0.0
-        return latents.to(device)
+        return candidates.view(count, CANDIDATES, -1)[torch.arange(count, device=device), chosen]

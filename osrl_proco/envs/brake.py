@@ -73,7 +73,7 @@ class BrakeEnv(EmbeddedTask):
             "cruise": rng.uniform(0.2, 1.0, count) * self.v_max,
             "standoff": rng.uniform(0.01, 0.15, count) * self.wall,
             # Deceleration the driver counts on, over the real one: above 1 it brakes too late.
-            "trust": rng.uniform(0.3, 1.6, count),
+            "trust": rng.uniform(0.4, 2.4, count),
             "noise": rng.uniform(0.05, 0.5, count),
         }
 
