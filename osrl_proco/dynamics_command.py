@@ -38,13 +38,16 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     """Fit the model of `config` and write it to `out`."""
     import torch
 
+    from .evaluate import make_env
+    from .tasks import load_task
     from .train import fit_dynamics, prepare_data, resolve_device
 
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
-    data, _ = prepare_data(config)
+    task = load_task(config.task)
+    data, _ = prepare_data(config, make_env(task), task)
     model, errors = fit_dynamics(config, data.to(device))
     for member, error in enumerate(errors):
         print(f"  member {member}: {error:.5f}{'  elite' if member in model.elites else ''}")

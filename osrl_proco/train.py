@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     env = make_env(task)
     act_dim, max_action = env.action_space.shape[0], float(env.action_space.high[0])  # type: ignore[index,attr-defined]
     config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
-    data, unsafe = prepare_data(config)
+    data, unsafe = prepare_data(config, env, task)
     data = data.to(device)
     agent = build_agent(config, task.obs_dim, act_dim, max_action, device)
     saved = folder.load(config.algo, device) if resume and folder.checkpoint.exists() else None
@@ -80,10 +81,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def prepare_data(config: ProcoConfig) -> tuple[Transitions, Transitions]:
+def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transitions, Transitions]:
     """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
-    data = load_dataset(config.task, config.dataset)
-    return safe_only(data, config.keep_unsafe, config.seed) if config.safe_only else (data, data.index(data.costs > 0))
+    data = load_dataset(env, task.id, config.dataset)
+    if not config.safe_only:
+        return data, data.index(data.costs > 0)
+    split = safe_only(data, config.keep_unsafe, config.seed)
+    print(f"Safe-only data: {split.report()}")
+    return split.safe, split.unsafe
 
 
 def _proco_source(
