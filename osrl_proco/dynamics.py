@@ -26,8 +26,8 @@ class BatchedLinear(nn.Module):
 
     def __init__(self, members: int, n_in: int, n_out: int) -> None:
         super().__init__()
-        # Truncated normal of width 1/(2 sqrt(n_in)), as in PETS and MOPO.
-        weight = nn.init.trunc_normal_(torch.empty(members, n_in, n_out), std=0.5 / math.sqrt(n_in))
+        # PETS and MOPO start at half this width; from there deep ensembles learn several times slower.
+        weight = nn.init.trunc_normal_(torch.empty(members, n_in, n_out), std=1.0 / math.sqrt(n_in))
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(members, 1, n_out))
 
@@ -79,10 +79,13 @@ class Dynamics(nn.Module):
         inputs = torch.cat([data.observations, data.actions], 1)
         targets = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
         for name, values in (("input", inputs), ("target", targets)):
-            std = values.std(0)
             getattr(self, f"{name}_mean").copy_(values.mean(0))
-            # An entry that never changes (a lidar that saw nothing) must not be divided by zero.
-            getattr(self, f"{name}_std").copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+            getattr(self, f"{name}_std").copy_(scale_of(values))
+
+    def standard_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Standardised inputs (N, obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
+        inputs = (torch.cat([observations, actions], 1) - self.input_mean) / self.input_std
+        return inputs.clamp(-10.0, 10.0)
 
     def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""
@@ -101,7 +104,7 @@ class Dynamics(nn.Module):
 
         Returns next observations (elites, N, obs_dim) and rewards (elites, N): samples, or means without `noise`.
         """
-        inputs = (torch.cat([observations, actions], 1) - self.input_mean) / self.input_std
+        inputs = self.standard_inputs(observations, actions)
         mean, logvar = self.distribution(inputs.expand(len(self.elites), *inputs.shape), self.elites)
         if noise:
             mean = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
@@ -126,6 +129,18 @@ class Dynamics(nn.Module):
         except (RuntimeError, KeyError, EOFError, TypeError, ValueError, OSError) as error:
             raise UserError(f"{path}: not a dynamics model of osrl-proco ({str(error).splitlines()[0]})") from None
         return model.requires_grad_(False).eval(), saved["about"]
+
+
+def scale_of(values: Tensor) -> Tensor:
+    """Deviation of each column (D,), but never below a hundredth of the median one.
+
+    A planar robot's vertical entries are numerical noise; divided by their own deviation they would drown the rest.
+    A column that never changes at all must not be divided by zero either.
+    """
+    std = values.std(0)
+    moving = std[std > 0]
+    floor = 0.01 * moving.median() if len(moving) else std.new_tensor(1.0)
+    return std.clamp_min(float(floor))
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
 ) -> FitReport:
-    """Fit by maximum likelihood with early stopping on held-out transitions; keep each member's best weights.
+    """Fit by weighted maximum likelihood with early stopping on held-out transitions; keep each member's best weights.
 
     Stops after `patience` epochs in which no member improved by more than 1 % (MOPO's rule), or after `epochs`.
     Seeded by `seed` alone. Raises UserError when there are too few transitions.
@@ -166,7 +181,7 @@ def fit(
         raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
     generator = torch.Generator(device).manual_seed(seed)
     model.standardise(data)
-    inputs = (torch.cat([data.observations, data.actions], 1) - model.input_mean) / model.input_std
+    inputs = model.standard_inputs(data.observations, data.actions)
     change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
     targets = (change - model.target_mean) / model.target_std
     order = torch.randperm(count, generator=generator, device=device)
@@ -190,8 +205,12 @@ def fit(
         for start in range(0, len(train) - batch_size + 1, batch_size):
             rows = train[shuffled[:, start : start + batch_size]]
             mean, logvar = model.distribution(inputs[rows])
-            likelihood = ((mean - targets[rows]) ** 2 * (-logvar).exp() + logvar).mean((1, 2)).sum()
-            loss = likelihood + 0.01 * (model.max_logvar.sum() - model.min_logvar.sum())
+            likelihood = (mean - targets[rows]) ** 2 * (-logvar).exp() + logvar
+            # Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then
+            # stops learning. Weighing each term by its own variance (beta-NLL with beta = 1, Seitzer et al. 2022)
+            # gives the mean the gradient of a squared error.
+            weighted = (likelihood * logvar.detach().exp()).mean((1, 2)).sum()
+            loss = weighted + 0.01 * (model.max_logvar.sum() - model.min_logvar.sum())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

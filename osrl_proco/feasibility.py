@@ -88,6 +88,7 @@ class FeasibilityCritic(nn.Module):
         excess: bool,
     ) -> None:
         super().__init__()
+        self._arguments = (obs_dim, act_dim, tuple(hidden))
         self.gamma, self.h_max, self.expectile = gamma, h_max, expectile
         self.twin, self.as_excess = twin, excess
         self.q_nets = nn.ModuleList(_network(obs_dim + act_dim, hidden) for _ in range(2))
@@ -100,6 +101,12 @@ class FeasibilityCritic(nn.Module):
         std = observations.std(0)
         self.obs_mean.copy_(observations.mean(0))
         self.obs_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+
+    def like(self) -> FeasibilityCritic:
+        """A fresh critic of the same shape and settings."""
+        settings = {"gamma": self.gamma, "h_max": self.h_max, "expectile": self.expectile}
+        fresh = FeasibilityCritic(*self._arguments, **settings, twin=self.twin, excess=self.as_excess)
+        return fresh.to(self.obs_mean.device)
 
     def q_values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both Q (2, N)."""

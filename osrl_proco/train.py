@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 import signal
@@ -110,6 +111,12 @@ def _proco_source(
         f"calls {share:.1%} of the training data unsafe"
     )
     return source
+
+
+def recorded_only(config: ProcoConfig, data: Transitions) -> FeasibilityData:
+    """What the feasibility critic sees without PROCO: recorded transitions, the simulator's own labels, no model."""
+    plain = dataclasses.replace(config, relabel=False, model_share=0.0, conservative_backup="label")
+    return FeasibilityData(data, lambda s: s.new_zeros(s.shape[:-1]), None, plain, max_action=1.0)
 
 
 def _dynamics(config: ProcoConfig, data: Transitions, folder: RunFolder) -> Dynamics:

@@ -54,7 +54,9 @@ class CostFunction:
 
     def __call__(self, observations: Tensor) -> Tensor:
         if observations.shape[-1] != self.task.obs_dim:
-            raise ValueError(f"observations have {observations.shape[-1]} entries, {self.task.id} has {self.task.obs_dim}")
+            raise ValueError(
+                f"observations have {observations.shape[-1]} entries, {self.task.id} has {self.task.obs_dim}"
+            )
         result = self.raw(observations).float()
         safe = (result == 0) & torch.isfinite(observations).all(-1)
         return (~safe).float()

@@ -160,7 +160,7 @@ class Evaluation:
                 raise LanguageError(node, "slices take whole numbers")
             return slice(*parts)
         value = self.value(node)
-        if isinstance(value, Tensor) or isinstance(value, (str, float)):
+        if isinstance(value, (Tensor, str, float)):
             raise LanguageError(node, "an index must be a whole number, a slice or ...")
         return value
 

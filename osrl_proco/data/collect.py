@@ -100,5 +100,7 @@ def _same_collection(parts: Path, settings: dict[str, object]) -> None:
     """Shards of another task, seed or version are refused, not mixed in."""
     note = parts / "settings.json"
     if note.exists() and json.loads(note.read_text()) != settings:
-        raise UserError(f"{parts}: holds episodes of another collection ({note.read_text()}); remove it or change --out")
+        raise UserError(
+            f"{parts}: holds episodes of another collection ({note.read_text()}); remove it or change --out"
+        )
     note.write_text(json.dumps(settings))

@@ -46,7 +46,9 @@ def main(argv: list[str]) -> int:
     make.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes (default: 100)")
     make.add_argument("--seed", type=int, default=0, metavar="S", help="seed of drivers and layouts (default: 0)")
     make.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
-    make.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)")
+    make.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)"
+    )
 
     arguments = parser.parse_args(argv)
     return {"info": _info, "split": _split, "collect": _collect}[arguments.action](arguments)

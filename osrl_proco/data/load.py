@@ -94,7 +94,7 @@ def check(
 
 
 def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], **attributes: Any) -> None:
-    """Write DSRL's arrays to `path`, whole or not at all. Raises UserError if the folder is missing or the disk full."""
+    """Write DSRL's arrays to `path`, whole or not at all. Raises UserError if that fails (no folder, disk full)."""
     partial = path.with_name(path.name + ".partial")
     try:
         with h5py.File(partial, "w") as handle:

@@ -53,7 +53,7 @@ def describe(data: Transitions, env: gym.Env) -> str:
         f"  episode cost          {spread(costs)}",
         f"  episode length        {spread(lengths.astype(float))}",
         f"  unsafe transitions    {float(data.costs.mean()):9.2%}",
-        f"  lost, not yet unsafe  {float(lost(data).float().mean()):9.2%}   (a violation follows within {LOST_WITHIN} steps)",
+        f"  lost, not yet unsafe  {float(lost(data).float().mean()):9.2%}   (a violation within {LOST_WITHIN} steps)",
         f"  episodes without cost {float((costs == 0).mean()):9.2%}",
     ]
     if getattr(base, "max_episode_reward", None) is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gymnasium.envs.registration import register, registry
 
-from .base import EmbeddedTask
+from .base import EmbeddedTask, Plane
 from .brake import BrakeEnv
 
-__all__ = ["BrakeEnv", "EmbeddedTask", "register_embedded"]
+__all__ = ["BrakeEnv", "EmbeddedTask", "Plane", "register_embedded"]
 
 
 def register_embedded() -> None:

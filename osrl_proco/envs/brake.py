@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from .base import Array, Bools, EmbeddedTask
+from .base import Array, Bools, EmbeddedTask, Plane
 
 
 class BrakeEnv(EmbeddedTask):
@@ -60,6 +60,12 @@ class BrakeEnv(EmbeddedTask):
         after = np.clip(velocity + self.a_max * self.dt * actions[:, 0], -self.v_max, self.v_max)
         covered = 0.5 * self.dt * (velocity + after)
         return np.stack([gap - covered, after], axis=1).astype(np.float32), covered.astype(np.float32)
+
+    def plane(self) -> Plane:
+        gap = np.linspace(0.001, self.wall, 241, dtype=np.float32)
+        velocity = np.linspace(-0.4 * self.v_max, self.v_max, 241, dtype=np.float32)
+        states = np.stack(np.meshgrid(gap, velocity), axis=-1)
+        return Plane(gap, velocity, states, "gap to the wall (m)", "velocity (m/s)", lambda s: s)
 
     def initial_states(self, rng: np.random.Generator, count: int) -> Array:
         start = rng.uniform(0.0, 0.4 * self.wall, count)
