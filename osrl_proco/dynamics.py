@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tqdm.auto import trange
 
 from .data.transitions import Transitions
-from .errors import UserError
+from .errors import UserError, first_line
 
 
 class BatchedLinear(nn.Module):
@@ -126,8 +126,8 @@ class Dynamics(nn.Module):
             saved = torch.load(path, map_location=device, weights_only=True)
             model = cls(**saved["shape"]).to(device)
             model.load_state_dict(saved["weights"])
-        except (RuntimeError, KeyError, EOFError, TypeError, ValueError, OSError) as error:
-            raise UserError(f"{path}: not a dynamics model of osrl-proco ({str(error).splitlines()[0]})") from None
+        except Exception as error:  # a damaged pickle can raise anything
+            raise UserError(f"{path}: not a dynamics model of osrl-proco ({first_line(error)})") from None
         return model.requires_grad_(False).eval(), saved["about"]
 
 

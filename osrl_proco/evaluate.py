@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .errors import UserError
+from .errors import UserError, first_line
 from .tasks import Task
 
 Act = Callable[[Tensor], Tensor]
@@ -50,7 +50,7 @@ def make_env(task: Task, **kwargs: Any) -> gym.Env:
         return gym.make(task.id, **kwargs)
     except (gym.error.Error, ImportError) as error:
         fix = _INSTALL.get(task.simulator, "osrl-proco doctor says what is missing")
-        raise UserError(f"task {task.id}: no simulator ({str(error).splitlines()[0]}); {fix}") from None
+        raise UserError(f"task {task.id}: no simulator ({first_line(error)}); {fix}") from None
 
 
 def evaluate(

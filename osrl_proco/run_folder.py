@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from .config import ProcoConfig
-from .errors import UserError
+from .errors import UserError, first_line
 from .evaluate import Episode
 
 
@@ -60,7 +60,7 @@ class RunFolder:
         except (OSError, RuntimeError) as error:
             partial.unlink(missing_ok=True)
             raise UserError(
-                f"{self.checkpoint}: could not write the checkpoint ({str(error).splitlines()[0]}); "
+                f"{self.checkpoint}: could not write the checkpoint ({first_line(error)}); "
                 "the previous one is kept: free some space and --resume"
             ) from None
 
@@ -73,7 +73,7 @@ class RunFolder:
             state = torch.load(self.checkpoint, map_location=device, weights_only=False)
             found = state["algo"]
         except Exception as error:
-            raise UserError(f"{self.checkpoint}: damaged checkpoint ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{self.checkpoint}: damaged checkpoint ({first_line(error)})") from None
         if found != algo:
             raise UserError(f"{self.checkpoint}: a checkpoint of {found!r}, not of {algo!r}")
         return state

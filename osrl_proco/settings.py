@@ -14,7 +14,7 @@ import yaml
 
 from .algorithms import algorithm
 from .config import ProcoConfig, field_names
-from .errors import UserError, nearest
+from .errors import UserError, first_line, nearest
 from .resources import CONFIGS
 from .tasks import load_task
 
@@ -89,7 +89,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from None
     except yaml.YAMLError as error:
-        raise UserError(f"--config {path}: not valid YAML ({str(error).splitlines()[0]})") from None
+        raise UserError(f"--config {path}: not valid YAML ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UserError(f"--config {path}: expected a mapping of flag names to values")
     return content

@@ -26,7 +26,7 @@ from .data.load import load_dataset
 from .data.split import safe_only
 from .data.transitions import Transitions
 from .dynamics import Dynamics, fit
-from .errors import UserError
+from .errors import UserError, first_line
 from .evaluate import evaluate, make_env, summary
 from .feasibility_data import FeasibilityData
 from .run_folder import RunFolder
@@ -71,7 +71,7 @@ def resolve_device(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: not available here ({str(error).splitlines()[0]}); use cpu") from None
+        raise UserError(f"--device {name}: not available here ({first_line(error)}); use cpu") from None
     return name
 
 

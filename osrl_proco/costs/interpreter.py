@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import first_line
 from ..tasks import Task
 from .language import _BINARY, _COMPARE, _UNARY, CONSTANTS, FUNCTIONS, MAX_STEPS, METHODS_ONLY, SCALARS, LanguageError
 
@@ -123,7 +124,7 @@ class Evaluation:
         try:
             return self._number(node, _BINARY[type(operator)](left, right))
         except (TypeError, RuntimeError, ZeroDivisionError, OverflowError) as error:
-            raise LanguageError(node, _first(error)) from None
+            raise LanguageError(node, first_line(error)) from None
 
     def _compare(self, node: ast.Compare) -> Any:
         if len(node.ops) > 1:
@@ -132,7 +133,7 @@ class Evaluation:
         try:
             return _COMPARE[type(node.ops[0])](self._number(node, left), self._number(node, right))
         except (TypeError, RuntimeError) as error:
-            raise LanguageError(node, _first(error)) from None
+            raise LanguageError(node, first_line(error)) from None
 
     def _subscript(self, node: ast.Subscript) -> Any:
         if isinstance(node.value, ast.Name) and node.value.id == "obs":
@@ -151,7 +152,7 @@ class Evaluation:
         try:
             return tensor[index]
         except (IndexError, TypeError, ValueError, RuntimeError) as error:
-            raise LanguageError(node, _first(error)) from None
+            raise LanguageError(node, first_line(error)) from None
 
     def _index(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Slice):
@@ -201,7 +202,7 @@ class Evaluation:
         except LanguageError as error:
             raise LanguageError(node, str(error)) from None
         except (TypeError, RuntimeError, ValueError, IndexError, OverflowError) as error:
-            raise LanguageError(node, _first(error)) from None
+            raise LanguageError(node, first_line(error)) from None
 
     def _numbers_to_tensor(self, node: ast.AST, arguments: list[Any]) -> list[Any]:
         """torch.sqrt(2.0) and the like: a number becomes a tensor without dims."""
@@ -217,4 +218,4 @@ class Evaluation:
 
 
 def _first(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error) if str(error) else type(error).__name__

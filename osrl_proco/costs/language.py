@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import first_line
+
 MAX_SOURCE = 20_000  # characters
 MAX_NODES = 2_000
 MAX_DEPTH = 60
@@ -186,7 +188,7 @@ def parse(source: str) -> ast.FunctionDef:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise LanguageError(None, f"not valid Python: {str(error).splitlines()[0]}") from None
+        raise LanguageError(None, f"not valid Python: {first_line(error)}") from None
     nodes = sum(1 for _ in ast.walk(tree))
     if nodes > MAX_NODES:
         raise LanguageError(None, f"too long: {nodes} syntax nodes, at most {MAX_NODES}")

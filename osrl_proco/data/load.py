@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from gymnasium import spaces
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .transitions import KEYS, Transitions
 
 
@@ -49,9 +49,7 @@ def read_hdf5(path: Path, task_id: str | None = None) -> dict[str, np.ndarray]:
                 raise UserError(f"{path}: key {missing[0]!r} is missing (needed: {', '.join(KEYS)})")
             return {k: handle[k][...] for k in KEYS}
     except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a whole HDF5 file ({str(error).splitlines()[0]}); fetch or make it again"
-        ) from None
+        raise UserError(f"{path}: not a whole HDF5 file ({first_line(error)}); fetch or make it again") from None
 
 
 def check(
@@ -104,4 +102,4 @@ def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], **attributes: Any) 
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        raise UserError(f"{path}: could not be written ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: could not be written ({first_line(error)})") from None
