@@ -35,8 +35,8 @@ class RunConfig:
     seed: int = 0
     # cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
     device: str = "auto"
-    # CPU threads of PyTorch
-    threads: int = min(4, os.cpu_count() or 1)
+    # CPU threads of PyTorch; more than there are idle cores makes updates several times slower
+    threads: int = max(1, min(4, (os.cpu_count() or 1) // 2))
     # Folder of this run; default runs/<task>/<algo>[-stock]-seed<seed>
     logdir: Optional[str] = None
     # Also log to TensorBoard / to Weights & Biases
