@@ -1,3 +1,10 @@
-"""PROCO for OSRL: offline safe reinforcement learning from data without violations."""
+"""PROCO for OSRL: offline safe reinforcement learning from data without violations.
+
+Importing this package patches OSRL, DSRL, FSRL and the simulators in memory where they are imported after it.
+"""
+
+from . import compat
 
 __version__ = "0.1.0"
+
+compat.install()
