@@ -88,8 +88,8 @@ def find_release(package: str) -> Release:
         version = importlib.metadata.version(distribution).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
         raise PatchError(
-            f"{package}: found on the path, but {distribution} is not installed, so its version is unknown and no patch "
-            f"can be chosen; {mend}, or set OSRL_PROCO_PATCHES=0"
+            f"{package}: found on the path, but {distribution} is not installed, so that its version is unknown and no "
+            f"patch can be chosen; {mend}, or set OSRL_PROCO_PATCHES=0"
         ) from None
     if version not in supported:
         raise PatchError(
