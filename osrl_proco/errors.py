@@ -18,3 +18,9 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     lowered = {k.lower(): k for k in known}
     close = difflib.get_close_matches(name.lower(), lowered, n=count, cutoff=0.4)
     return f"; did you mean {', '.join(lowered[c] for c in close)}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .errors import UserError, nearest
+from .errors import UserError, first_line, nearest
 from .resources import CONFIGS, COST_LIBRARY
 
 SIMULATORS = ("embedded", "safety_gymnasium", "bullet_safety_gym", "none")
@@ -104,7 +104,7 @@ def _parse(path: Path) -> Task:
     try:
         raw = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not valid YAML ({first_line(error)})") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected a mapping with the fields id, name, simulator, goal, rule, observation")
     for field in ("id", "name", "simulator", "goal", "rule", "observation"):

@@ -7,6 +7,8 @@ feasibility critic says of an observation can be held against `is_feasible` of t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +17,18 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane through the state space to draw on: x (W,), y (H,), and the states (H, W, obs_dim) it consists of."""
+
+    x: Array
+    y: Array
+    states: Array
+    x_label: str
+    y_label: str
+    project: Callable[[Array], Array]  # states (N, obs_dim) near the plane -> their x and y (M, 2)
 
 
 class EmbeddedTask(gym.Env, ABC):
@@ -64,6 +78,10 @@ class EmbeddedTask(gym.Env, ABC):
     @abstractmethod
     def behave(self, states: Array, characters: dict[str, Any], rng: np.random.Generator) -> Array:
         """The recorded drivers' actions (N, act_dim) in `states`."""
+
+    @abstractmethod
+    def plane(self) -> Plane:
+        """The plane on which this task's feasible set is drawn."""
 
     # ---- Gymnasium ---------------------------------------------------------------------------------------------
 

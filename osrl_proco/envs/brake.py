@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from .base import Array, Bools, EmbeddedTask
+from .base import Array, Bools, EmbeddedTask, Plane
 
 
 class BrakeEnv(EmbeddedTask):
@@ -61,6 +61,12 @@ class BrakeEnv(EmbeddedTask):
         covered = 0.5 * self.dt * (velocity + after)
         return np.stack([gap - covered, after], axis=1).astype(np.float32), covered.astype(np.float32)
 
+    def plane(self) -> Plane:
+        gap = np.linspace(0.001, self.wall, 241, dtype=np.float32)
+        velocity = np.linspace(-0.4 * self.v_max, self.v_max, 241, dtype=np.float32)
+        states = np.stack(np.meshgrid(gap, velocity), axis=-1)
+        return Plane(gap, velocity, states, "gap to the wall (m)", "velocity (m/s)", lambda s: s)
+
     def initial_states(self, rng: np.random.Generator, count: int) -> Array:
         start = rng.uniform(0.0, 0.4 * self.wall, count)
         # Never faster than half the braking distance allows: every start is feasible with room to spare.
@@ -73,7 +79,7 @@ class BrakeEnv(EmbeddedTask):
             "cruise": rng.uniform(0.2, 1.0, count) * self.v_max,
             "standoff": rng.uniform(0.01, 0.15, count) * self.wall,
             # Deceleration the driver counts on, over the real one: above 1 it brakes too late.
-            "trust": rng.uniform(0.3, 1.6, count),
+            "trust": rng.uniform(0.4, 2.4, count),
             "noise": rng.uniform(0.05, 0.5, count),
         }
 

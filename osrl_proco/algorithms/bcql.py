@@ -1,0 +1,41 @@
+"""BCQ-Lagrangian with PROCO."""
+
+from __future__ import annotations
+
+import torch
+from osrl.algorithms import BCQL, BCQLTrainer
+from torch import Tensor
+
+from .proco import ProcoMixin
+
+Trainer = BCQLTrainer
+
+
+CANDIDATES = 32
+
+
+class ProcoBCQL(ProcoMixin, BCQL):
+    """OSRL's BCQL; with PROCO it chooses, as BCQ does, among several of the VAE's actions.
+
+    OSRL's policy perturbs a single sample of the VAE by at most `phi`, which no critic can turn away from a wall.
+    With PROCO, of `CANDIDATES` samples of the VAE's prior, the feasible one (Q_c <= 0) of the highest reward value
+    is taken, or where none is feasible the one of the lowest Q_c. OSRL clips latents to 0.5, which keeps to the
+    commonest action of the data; the rare one that brakes lies further out, so the prior is sampled whole.
+    """
+
+    def policy(self, observations: Tensor, deterministic: bool = True) -> Tensor:
+        """Actions (N, act_dim) for observations (N, obs_dim). Deterministic: with the same latents at every call."""
+        count, device = len(observations), observations.device
+        if self.proco is None:
+            latent = torch.zeros(count, self.latent_dim, device=device) if deterministic else None
+            return self.actor(observations, self.vae.decode(observations, latent))
+        generator = torch.Generator(device).manual_seed(0) if deterministic else None
+        latents = torch.randn(CANDIDATES, self.latent_dim, generator=generator, device=device)
+        latents[0] = 0.0  # the VAE's mode
+        repeated = observations.repeat_interleave(CANDIDATES, 0)
+        candidates = self.actor(repeated, self.vae.decode(repeated, latents.repeat(count, 1)))
+        reward = torch.minimum(*self.critic.predict(repeated, candidates)[:2]).view(count, CANDIDATES)
+        unsafe = self.cost_critic.q(repeated, candidates).view(count, CANDIDATES)  # type: ignore[operator]
+        best_feasible = torch.where(unsafe <= 0, reward, -torch.inf).argmax(1)
+        chosen = torch.where((unsafe <= 0).any(1), best_feasible, unsafe.argmin(1))
+        return candidates.view(count, CANDIDATES, -1)[torch.arange(count, device=device), chosen]

@@ -1,0 +1,54 @@
+"""`osrl-proco <command>`: parsing and dispatch, nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import UserError, nearest
+
+_COMMANDS = {
+    "train": ("train_command", "train an OSRL algorithm, with PROCO or stock, on a task's data"),
+    "eval": ("eval_command", "run a trained policy: normalised reward and cost"),
+    "demo": ("demo", "stock and PROCO on an embedded task: table and picture, in a few minutes"),
+    "data": ("data.commands", "info | split | collect: look at, split and make datasets"),
+    "dynamics": ("dynamics_command", "fit: fit the dynamics model to a task's data"),
+    "doctor": ("doctor", "what is installed, what works, and the command that mends the rest"),
+}
+
+
+def _usage() -> str:
+    lines = [f"osrl-proco {__version__}: PROCO for OSRL, offline safe RL from data without violations", ""]
+    lines += ["usage: osrl-proco <command> [flags]", "", "commands:"]
+    lines += [f"  {name:<9} {text}" for name, (_, text) in _COMMANDS.items()]
+    lines += ["", "osrl-proco <command> --help says more. Example:"]
+    lines += ["  osrl-proco train --algo bcql --task OfflineBrake-v0 --seed 0"]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status: 0 fine, 2 a mistake in what was given, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_usage())
+        return 0
+    if words[0] == "--version":
+        print(f"osrl-proco {__version__}")
+        return 0
+    try:
+        if words[0] not in _COMMANDS:
+            raise UserError(f"unknown command {words[0]!r}{nearest(words[0], _COMMANDS)}")
+        module = importlib.import_module(f".{_COMMANDS[words[0]][0]}", __package__)
+        return int(module.main(words[1:]) or 0)
+    except UserError as error:
+        print(f"osrl-proco: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("osrl-proco: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""Every default in one place. Flags carry OSRL's own names wherever OSRL has one.
+
+A value comes from, in rising order: the dataclass, `configs/families.yaml` for the task's family, the file given
+with `--config`, the command line. What the command line says always wins, also where it equals a default.
+"""
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from typing import Optional
+
+
+def _sizes(*widths: int) -> list[int]:
+    return field(default_factory=lambda: list(widths))  # type: ignore[return-value]
+
+
+# pyrallis reads neither postponed annotations nor `X | None`, and shows the comment above a field as its help.
+@dataclass
+class RunConfig:
+    """What is run, on which data, and where it is written."""
+
+    # Algorithm: bcql, bearl or cpq
+    algo: str = "bcql"
+    # Task id, for example OfflinePointGoal1Gymnasium-v0
+    task: str = "OfflineBrake-v0"
+    # PROCO on, or the stock algorithm on the same data
+    proco: bool = True
+    # HDF5 file in DSRL's format; without it, the task's own dataset
+    dataset: Optional[str] = None
+    # Remove every transition that touches an unsafe state (the setting PROCO is made for)
+    safe_only: bool = True
+    # Unsafe transitions kept aside to check the cost function
+    keep_unsafe: int = 100
+    # Seed of networks, batches, rollouts and split
+    seed: int = 0
+    # cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
+    device: str = "auto"
+    # CPU threads of PyTorch; more than there are idle cores makes updates several times slower
+    threads: int = max(1, min(4, (os.cpu_count() or 1) // 2))
+    # Folder of this run; default runs/<task>/<algo>[-stock]-seed<seed>
+    logdir: Optional[str] = None
+    # Also log to TensorBoard / to Weights & Biases
+    tensorboard: bool = False
+    wandb: bool = False
+    # Weights & Biases: project, group and name
+    project: str = "osrl-proco"
+    group: Optional[str] = None
+    name: Optional[str] = None
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factors on rewards and costs in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    cost_scale: float = 1.0
+    # Episode cost that counts as a normalised cost of 1
+    cost_limit: float = 10.0
+    # Steps per episode; default: the task's own
+    episode_len: Optional[int] = None
+    # Episodes per evaluation, and updates between evaluations (0: only at the end)
+    eval_episodes: int = 10
+    eval_every: int = 2500
+    # Updates between checkpoints, and between rows of metrics.csv
+    checkpoint_every: int = 1000
+    log_every: int = 100
+    # DSRL's own pre-processing (see dsrl pre_process_data)
+    outliers_percent: Optional[float] = None
+    noise_scale: Optional[float] = None
+    epsilon: Optional[float] = None
+    density: float = 1.0
+    # Accepted so that OSRL's command lines work; the data live on the device and need no loader processes
+    num_workers: int = 0
+
+
+@dataclass
+class ProcoConfig(RunConfig):
+    """PROCO's own settings; equations and appendices are the paper's."""
+
+    # Cost function file; default: the library's for this task
+    cost_function: Optional[str] = None
+    # Relabel the data with the cost function (false: the ablation "w/o relabel")
+    relabel: bool = True
+    # h of an unsafe state; that of a safe one is -1
+    h_max: float = 25.0
+    # tau of eq. 12, in (0.5, 1)
+    expectile: float = 0.9
+    # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)
+    conservative_backup: str = "label"
+    # Imagined transitions per recorded one in a batch of the feasibility critic (0: no model, the ablation)
+    model_share: float = 0.5
+    # Fitted dynamics model; default: fit one
+    dynamics: Optional[str] = None
+    # Width of the hidden layers, networks trained, networks used (C.1)
+    dynamics_hidden: list[int] = _sizes(200, 200, 200, 200)
+    members: int = 7
+    elites: int = 5
+    # Fit: at most so many passes, batch, learning rate, passes without progress before it stops
+    dynamics_epochs: int = 200
+    dynamics_batch: int = 256
+    dynamics_lr: float = 1e-3
+    dynamics_patience: int = 5
+    # Rollouts (C.3): every E updates, from B states, k steps, R times, with noise sigma (of the action range)
+    rollout_every: int = 1000
+    rollout_batch: int = 10_000
+    rollout_length: int = 3
+    rollout_repeats: int = 10
+    rollout_noise: float = 0.1
+    # Imagined transitions kept, newest first
+    rollout_buffer: int = 200_000
+
+
+@dataclass
+class BCQLConfig(ProcoConfig):
+    """BCQ-Lagrangian, OSRL's defaults."""
+
+    actor_lr: float = 0.001
+    critic_lr: float = 0.001
+    vae_lr: float = 0.001
+    phi: float = 0.05
+    lmbda: float = 0.75
+    beta: float = 0.5
+    a_hidden_sizes: list[int] = _sizes(256, 256)
+    c_hidden_sizes: list[int] = _sizes(256, 256)
+    vae_hidden_sizes: int = 400
+    sample_action_num: int = 10
+    gamma: float = 0.99
+    tau: float = 0.005
+    num_q: int = 2
+    num_qc: int = 2
+    PID: list[float] = field(default_factory=lambda: [0.1, 0.003, 0.001])
+
+
+@dataclass
+class BEARLConfig(ProcoConfig):
+    """BEAR-Lagrangian, OSRL's defaults."""
+
+    update_steps: int = 300_000
+    actor_lr: float = 0.001
+    critic_lr: float = 0.001
+    vae_lr: float = 0.001
+    alpha_lr: float = 0.001
+    a_hidden_sizes: list[int] = _sizes(256, 256)
+    c_hidden_sizes: list[int] = _sizes(256, 256)
+    vae_hidden_sizes: int = 400
+    sample_action_num: int = 10
+    gamma: float = 0.99
+    tau: float = 0.005
+    beta: float = 0.5
+    lmbda: float = 0.75
+    mmd_sigma: float = 50.0
+    target_mmd_thresh: float = 0.05
+    num_samples_mmd_match: int = 10
+    start_update_policy_step: int = 0
+    kernel: str = "gaussian"
+    num_q: int = 2
+    num_qc: int = 2
+    PID: list[float] = field(default_factory=lambda: [0.1, 0.003, 0.001])
+
+
+@dataclass
+class CPQConfig(ProcoConfig):
+    """Constraints-penalised Q-learning, OSRL's defaults."""
+
+    actor_lr: float = 0.0001
+    critic_lr: float = 0.001
+    alpha_lr: float = 0.0001
+    vae_lr: float = 0.001
+    a_hidden_sizes: list[int] = _sizes(256, 256)
+    c_hidden_sizes: list[int] = _sizes(256, 256)
+    vae_hidden_sizes: int = 400
+    sample_action_num: int = 10
+    gamma: float = 0.99
+    tau: float = 0.005
+    beta: float = 0.5
+    num_q: int = 2
+    num_qc: int = 2
+    qc_scalar: float = 1.5
+
+
+def field_names(config: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(config)]

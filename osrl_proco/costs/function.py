@@ -1,0 +1,72 @@
+"""A cost function: text in the language of cost functions, bound to a task's observation layout."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..tasks import Task
+from .interpreter import Evaluation
+from .language import LanguageError, parse
+
+
+class CostFunction:
+    """observations (..., obs_dim) -> 1 where unsafe, 0 where safe (...,), float32, on the observations' device.
+
+    The text is interpreted, never executed by Python. Fails closed: a state with an entry that is not finite, and
+    one for which the text gives anything but 0 or 1, is unsafe. Raises LanguageError for a text that is not in the
+    language (at construction) or whose result has the wrong shape (when called).
+    """
+
+    def __init__(self, source: str, task: Task) -> None:
+        self.source, self.task = source, task
+        self.sha256 = hashlib.sha256(source.encode()).hexdigest()
+        self._function = parse(source)
+
+    @property
+    def provenance(self) -> str:
+        """The comment lines at the head of the text: who wrote it, from what."""
+        lines = []
+        for line in self.source.splitlines():
+            if not line.startswith("#"):
+                break
+            lines.append(line.lstrip("# ").rstrip())
+        return "\n".join(lines)
+
+    @torch.no_grad()
+    def raw(self, observations: Tensor) -> Tensor:
+        """What the text itself returns, checked for shape and kind only."""
+        observations = observations.detach()
+        result = Evaluation(self.task, observations).run(self._function)
+        if not isinstance(result, Tensor):
+            raise LanguageError(self._function, "return a tensor with one value per state, not a number")
+        if result.shape != observations.shape[:-1]:
+            raise LanguageError(
+                self._function,
+                f"returned shape {tuple(result.shape)} for states of shape {tuple(observations.shape[:-1])}: one value "
+                "per state is needed; reduce the entry's own axis with x[..., 0] or dim=-1",
+            )
+        return result
+
+    def __call__(self, observations: Tensor) -> Tensor:
+        if observations.shape[-1] != self.task.obs_dim:
+            raise ValueError(
+                f"observations have {observations.shape[-1]} entries, {self.task.id} has {self.task.obs_dim}"
+            )
+        result = self.raw(observations).float()
+        safe = (result == 0) & torch.isfinite(observations).all(-1)
+        return (~safe).float()
+
+
+def load_cost_function(path: Path, task: Task) -> CostFunction:
+    """The cost function in a file. Raises UserError if it is missing or not in the language."""
+    try:
+        return CostFunction(path.read_text(), task)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror} (--cost_function)") from None
+    except (LanguageError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None

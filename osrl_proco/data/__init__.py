@@ -1,0 +1,1 @@
+"""Recorded data: load, check, split, collect."""

@@ -1,0 +1,105 @@
+"""`osrl-proco data info|split|collect`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..evaluate import make_env
+from ..tasks import load_task
+from .load import load_dataset, write_hdf5
+from .split import safe_only
+from .statistics import describe
+from .transitions import Transitions
+
+
+def main(argv: list[str]) -> int:
+    """Parse and run one of the three actions."""
+    parser = argparse.ArgumentParser(prog="osrl-proco data", description="Look at, split and make datasets.")
+    actions = parser.add_subparsers(dest="action", metavar="info|split|collect", required=True)
+
+    info = actions.add_parser("info", help="what a dataset holds", description="Print what a task's dataset holds.")
+    _task_and_dataset(info)
+
+    split = actions.add_parser(
+        "split",
+        help="write the safe-only part, and some violations apart",
+        description="Write the transitions that touch no unsafe state to FILE, and --keep_unsafe violations to "
+        "FILE with the ending .unsafe.hdf5, both in DSRL's format.",
+    )
+    _task_and_dataset(split)
+    split.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    split.add_argument("--keep_unsafe", type=int, default=100, metavar="N", help="violations kept (default: 100)")
+    split.add_argument("--seed", type=int, default=0, metavar="S", help="which violations are kept (default: 0)")
+
+    make = actions.add_parser(
+        "collect",
+        help="drive a task with scripted drivers and record it",
+        description="Record scripted drivers of many characters, from reckless to timid, in DSRL's format. "
+        "Deterministic in the seed; an interrupted collection goes on where it stopped.",
+    )
+    make.add_argument("--task", required=True, metavar="ID", help="task id")
+    make.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes (default: 100)")
+    make.add_argument("--seed", type=int, default=0, metavar="S", help="seed of drivers and layouts (default: 0)")
+    make.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    make.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)"
+    )
+
+    arguments = parser.parse_args(argv)
+    return {"info": _info, "split": _split, "collect": _collect}[arguments.action](arguments)
+
+
+def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", required=True, metavar="ID", help="task id")
+    parser.add_argument("--dataset", metavar="FILE", help="HDF5 file in DSRL's format (default: the task's own data)")
+
+
+def _load(arguments: argparse.Namespace) -> Transitions:
+    task = load_task(arguments.task)
+    return load_dataset(make_env(task), task.id, arguments.dataset)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    task = load_task(arguments.task)
+    env = make_env(task)
+    data = load_dataset(env, task.id, arguments.dataset)
+    print(f"{task.id}: {arguments.dataset or 'its own dataset'}")
+    print(describe(data, env))
+    return 0
+
+
+def _split(arguments: argparse.Namespace) -> int:
+    if arguments.keep_unsafe < 0:
+        raise UserError(f"--keep_unsafe: {arguments.keep_unsafe} must not be negative")
+    parts = safe_only(_load(arguments), arguments.keep_unsafe, arguments.seed)
+    beside = arguments.out.with_suffix(".unsafe.hdf5")
+    for path, data in ((arguments.out, parts.safe), (beside, parts.unsafe)):
+        arrays = data.arrays()
+        # A file has no `last`: a cut is told by a time-out, which is all that DSRL's format can say.
+        arrays["timeouts"] = np.where(arrays["terminals"] > 0, 0.0, data.last.numpy()).astype(np.float32)
+        write_hdf5(path, arrays, task=load_task(arguments.task).id, split_seed=arguments.seed)
+    print(parts.report())
+    print(f"Written to {arguments.out} and {beside}")
+    return 0
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    if arguments.episodes < 1 or arguments.workers < 1:
+        raise UserError("--episodes and --workers must be 1 or more")
+    task = load_task(arguments.task)
+    if task.simulator == "embedded":
+        env = make_env(task, episodes=arguments.episodes, dataset_seed=arguments.seed)
+        write_hdf5(arguments.out, env.unwrapped.get_dataset(), task=task.id, seed=arguments.seed)  # type: ignore[attr-defined]
+    else:
+        from .collect import collect
+
+        collect(task.id, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
+        env = make_env(task)
+    print(f"Written to {arguments.out}")
+    print(describe(load_dataset(env, task.id, arguments.out), env))
+    return 0

@@ -1,0 +1,161 @@
+"""The feasibility critic against the equations worked by hand and against dynamic programming."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from osrl_proco.feasibility import FeasibilityBatch, FeasibilityCritic, backup, expectile_loss, violation
+
+
+def batch(unsafe, next_unsafe, terminals, next_observations=None):
+    n = len(unsafe)
+    if next_observations is None:
+        next_observations = torch.zeros(n, 2)
+    columns = (torch.tensor(c, dtype=torch.float32) for c in (unsafe, next_unsafe, terminals))
+    return FeasibilityBatch(torch.zeros(n, 2), torch.zeros(n, 1), next_observations, *columns)
+
+
+def test_violation_is_h_max_or_minus_one():
+    assert violation(torch.tensor([0.0, 1.0]), 25.0).tolist() == [-1.0, 25.0]
+
+
+def test_backup_by_hand():
+    # gamma 0.9, h_max 25. Safe step towards V = 4: 0.1 * -1 + 0.9 * max(-1, 4) = 3.5; towards V = -1: -1;
+    # into a violation: 25 alone; into a true end: -1 alone, whatever V says; out of an unsafe state: 25.
+    b = batch([0, 0, 0, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0])
+    values = torch.tensor([4.0, -1.0, -1.0, 7.0, -1.0])
+    assert torch.allclose(backup(b, values, 0.9, 25.0), torch.tensor([3.5, -1.0, 25.0, -1.0, 25.0]))
+
+
+def test_backup_takes_the_worst_of_the_models():
+    b = batch([0, 0], [0, 0], [0, 0])
+    values = torch.tensor([[-1.0, 2.0], [3.0, -1.0], [-1.0, -1.0]])
+    assert torch.allclose(backup(b, values, 0.5, 25.0), torch.tensor([0.5 * -1 + 0.5 * 3, 0.5 * -1 + 0.5 * 2]))
+
+
+def test_expectile_loss_by_hand():
+    # tau 0.9: Q above V weighs 0.1, Q below V weighs 0.9.
+    assert expectile_loss(torch.tensor([2.0, -1.0]), 0.9).item() == pytest.approx((0.1 * 4 + 0.9 * 1) / 2)
+
+
+@given(st.lists(st.floats(-1, 25), min_size=2, max_size=12), st.floats(0.55, 0.95))
+@settings(deadline=None, max_examples=50)
+def test_the_minimiser_of_the_expectile_loss_leans_to_the_low_end(values, tau):
+    q = torch.tensor(values, dtype=torch.float64)
+    v = q.mean()
+    for _ in range(500):  # fixed point: the weighted mean whose weights depend on itself
+        weight = torch.where(q > v, 1 - tau, tau)
+        v = (weight * q).sum() / weight.sum()
+    assert q.min() - 1e-9 <= v <= q.mean() + 1e-9
+    assert (expectile_loss(q - v, tau) <= expectile_loss(q - v - 0.01, tau) + 1e-9) & (
+        expectile_loss(q - v, tau) <= expectile_loss(q - v + 0.01, tau) + 1e-9
+    )
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), st.floats(0.01, 1), st.floats(0.55, 0.95))
+@settings(deadline=None, max_examples=100)
+def test_an_imagined_violation_never_makes_an_infeasible_state_feasible(recorded, imagined, tau):
+    """Theorem 4.8 at one state: adding a positive Q to the sample keeps a positive expectile positive."""
+
+    def expectile(q):
+        v = q.mean()
+        for _ in range(500):
+            weight = torch.where(q > v, 1 - tau, tau)
+            v = (weight * q).sum() / weight.sum()
+        return v
+
+    q = torch.tensor(recorded, dtype=torch.float64)
+    without, with_it = expectile(q), expectile(torch.cat([q, torch.tensor([imagined], dtype=torch.float64)]))
+    if without > 1e-9:
+        assert with_it > 0
+    if imagined >= without:
+        assert with_it >= without - 1e-9
+
+
+def critic(**changes):
+    settings = {"gamma": 0.9, "h_max": 1.0, "expectile": 0.9, "twin": True, "excess": False, **changes}
+    return FeasibilityCritic(2, 1, [16, 16], **settings)
+
+
+def test_predict_answers_as_osrls_critics_do():
+    observations, actions = torch.randn(7, 2), torch.randn(7, 1)
+    double = critic().predict(observations, actions)
+    assert len(double) == 4
+    assert double[0].shape == (7,)
+    assert torch.equal(double[0], double[2][0])
+    single = critic(twin=False).predict(observations, actions)
+    assert len(single) == 2
+    assert single[0].shape == (7,)
+
+
+def test_the_larger_of_the_two_counts():
+    c = critic()
+    observations, actions = torch.randn(9, 2), torch.randn(9, 1)
+    assert torch.equal(c.q(observations, actions), c.q_values(observations, actions).max(0).values)
+
+
+def test_excess_is_what_an_action_loses_beyond_what_is_lost_anyway():
+    c = critic(excess=True)
+    observations, actions = torch.randn(50, 2), torch.randn(50, 1)
+    q, v = c.q(observations, actions), c.value(observations)
+    expected = torch.relu(q - torch.relu(v))
+    assert torch.allclose(c.predict(observations, actions)[0], expected)
+    assert (c.predict(observations, actions)[0][q <= 0] == 0).all()
+
+
+def test_a_fresh_critic_calls_nothing_lost():
+    observations = torch.randn(200, 2)
+    assert (critic().value(observations) < 0).float().mean() > 0.99
+
+
+def test_every_parameter_learns():
+    c = critic()
+    b = batch([0, 1, 0], [1, 0, 0], [0, 0, 1])._replace(observations=torch.randn(3, 2), actions=torch.randn(3, 1))
+    loss, _ = c.loss(b, critic())
+    loss.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in c.parameters())
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.95])
+def test_a_corridor_against_dynamic_programming(gamma):
+    """Cells 0..9, a pit at 9; from cell 6 on the wind carries you in. The critic must find 6, 7, 8 lost."""
+    actions = np.array([-1, 1])
+    rows = [(s, a, s + 1 if s >= 6 else int(np.clip(s + a, 0, 9))) for s in range(9) for a in actions]
+    h = np.where(np.arange(10) == 9, 1.0, -1.0)
+    exact = h.copy()
+    for _ in range(300):
+        new = h.copy()
+        for s in range(9):
+            reached = [t for (x, _, t) in rows if x == s]
+            new[s] = min(h[t] if t == 9 else (1 - gamma) * h[s] + gamma * max(h[s], exact[t]) for t in reached)
+        exact = new
+    assert (exact > 0).tolist() == [False] * 6 + [True] * 4
+
+    def one_hot(cells):
+        return torch.nn.functional.one_hot(torch.tensor(cells), 10).float()
+
+    s, a, t = zip(*rows, strict=True)
+    columns = FeasibilityBatch(
+        one_hot(s), torch.tensor(a).float()[:, None], one_hot(t), torch.zeros(18), (torch.tensor(t) == 9).float(),
+        torch.zeros(18),
+    )  # fmt: skip
+    c = FeasibilityCritic(10, 1, [64, 64], gamma=gamma, h_max=1.0, expectile=0.95, twin=True, excess=False)
+    target = c.like()
+    target.load_state_dict(c.state_dict())
+    optimizer = torch.optim.Adam(c.parameters(), lr=3e-3)
+    for _ in range(1200):
+        loss, _ = c.loss(columns, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for old, new in zip(target.parameters(), c.parameters(), strict=True):
+                old.lerp_(new, 0.05)
+    with torch.no_grad():
+        value = c.value(one_hot(list(range(9)))).numpy()
+    assert ((value > 0) == (exact[:9] > 0)).all()
+    np.testing.assert_allclose(value[6:], exact[6:9], atol=0.2)
