@@ -1,4 +1,7 @@
-"""PROCO for OSRL: offline safe reinforcement learning from data without violations."""
+"""PROCO for OSRL: offline safe reinforcement learning from data without violations.
+
+Importing this package patches OSRL, DSRL, FSRL and the simulators in memory where they are imported after it.
+"""
 
 from . import compat
 

@@ -1,168 +1,174 @@
-"""Applies the diffs of `patches/` in memory, when an upstream module is imported. No file is ever written.
+"""Mend upstream packages in memory while they are imported.
 
-`install()` puts a finder before Python's own: a module that a diff touches is read from its file, patched, compiled
-and run; no byte code is cached. A folder `patches/<distribution>-<version>/` counts only where exactly that version
-is installed. OSRL_PROCO_PATCHES=0 switches everything off.
+The published OSRL, DSRL, FSRL and Safety-Gymnasium have faults that stop or slow them on current Python, NumPy, MuJoCo
+and PyTorch. `patches/<distribution>-<version>/` holds one small unified diff per fault. `install()` puts a finder in
+front of Python's own: it reads a module's source, applies the diffs of the installed version, and compiles the result.
+No file of another package is written, compiled caches included.
+
+`OSRL_PROCO_PATCHES=0` in the environment switches all of it off.
 """
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
+import importlib.metadata
 import linecache
 import os
-import re
 import sys
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from types import CodeType
 
+from .errors import UserError
 from .resources import PATCHES
+from .unified_diff import DoesNotFit, Hunk, apply_hunks, parse_diff
 
-_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@")
+# top-level module -> distribution
+PACKAGES = {
+    "bullet_safety_gym": "bullet-safety-gym",
+    "dsrl": "dsrl",
+    "fsrl": "fast-safe-rl",
+    "osrl": "osrl-lib",
+    "safety_gymnasium": "safety-gymnasium",
+}
 
 
-class PatchError(ImportError):
-    """A diff does not fit the file it is meant for."""
+class PatchError(UserError, ImportError):
+    """An upstream package cannot be imported because the patches for it do not fit. One line, with the fix."""
 
 
 @dataclass(frozen=True)
-class Hunk:
-    """One place of a diff: the lines it expects from line `start` on (1-based), and those it leaves."""
+class Release:
+    """An installed upstream release and the diffs for it."""
 
-    start: int
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Patch:
-    """What one diff does to one file."""
-
-    diff: Path
     distribution: str
-    hunks: tuple[Hunk, ...]
+    version: str
+    diffs: tuple[Path, ...]
 
-    def apply(self, lines: list[str], file: str) -> list[str]:
-        """The patched lines. Raises PatchError where the file has other lines than the diff expects."""
-        result, done = [], 0
-        for hunk in self.hunks:
-            at = hunk.start - 1
-            if tuple(lines[at : at + len(hunk.before)]) != hunk.before:
-                raise PatchError(
-                    f"{self.diff.parent.name}/{self.diff.name} does not fit {file} at line {hunk.start}: reinstall "
-                    f"{self.distribution} unchanged, or set OSRL_PROCO_PATCHES=0 to go without patches"
-                )
-            result += [*lines[done:at], *hunk.after]
-            done = at + len(hunk.before)
-        return result + lines[done:]
+    def hunks(self, file: str) -> list[tuple[Path, list[Hunk]]]:
+        """The diffs that touch `file` (a path in the upstream tree such as `osrl/common/net.py`), in order."""
+        return [(diff, files[file]) for diff in self.diffs if file in (files := _parsed(diff))]
+
+    def modules(self) -> set[str]:
+        """The names of the modules that the diffs touch."""
+        paths = {file for diff in self.diffs for file in _parsed(diff)}
+        return {path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in paths}
 
 
-def read_diff(diff: Path, distribution: str) -> dict[str, Patch]:
-    """The patches of a unified diff by the path of the file they change. Raises PatchError for a malformed diff."""
-    patches: dict[str, Patch] = {}
-    hunks: list[Hunk] = []
-    target = ""
-    lines = diff.read_text().splitlines()
-    position = 0
-    while position < len(lines):
-        line = lines[position]
-        position += 1
-        if line.startswith("+++ b/"):
-            target, hunks = line[6:].split("\t")[0], []
-        elif (match := _HUNK.match(line)) and target:
-            before, after, expected = [], [], int(match[2] or 1)
-            while position < len(lines) and (not lines[position] or lines[position][0] in " +-\\"):
-                if lines[position].startswith("--- a/"):
-                    break
-                kind, text = lines[position][:1] or " ", lines[position][1:]
-                position += 1
-                if kind in " -":
-                    before.append(text)
-                if kind in " +":
-                    after.append(text)
-            if len(before) != expected:
-                raise PatchError(f"{diff}: the hunk at line {match[1]} of {target} is malformed")
-            hunks.append(Hunk(int(match[1]), tuple(before), tuple(after)))
-            patches[target] = Patch(diff, distribution, tuple(hunks))
-    return patches
-
-
-def collect(root: Path = PATCHES) -> dict[str, list[Patch]]:
-    """The patches that fit what is installed, by module name, in the order of their file names."""
-    found: dict[str, list[Patch]] = {}
-    for folder in sorted(p for p in root.iterdir() if p.is_dir()):
-        distribution, _, version = folder.name.rpartition("-")
-        if installed_version(distribution) != version:
-            continue
-        for diff in sorted(folder.glob("*.diff")):
-            for target, patch in read_diff(diff, distribution).items():
-                name = target.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-                found.setdefault(name, []).append(patch)
-    return found
-
-
-def installed_version(distribution: str) -> str | None:
-    """The installed version of a distribution, or None."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-class _PatchedLoader(importlib.machinery.SourceFileLoader):
-    """Runs a module's source with patches applied."""
-
-    patches: Sequence[Patch] = ()
-
-    def get_source(self, fullname: str) -> str:
-        lines = super().get_source(fullname).splitlines()
-        for patch in self.patches:
-            lines = patch.apply(lines, str(self.path))
-        return "\n".join(lines) + "\n"
-
-    def get_code(self, fullname: str) -> CodeType:
-        source = self.get_source(fullname)
-        # Tracebacks show the lines that ran, not those of the file on disk.
-        linecache.cache[str(self.path)] = (len(source), None, source.splitlines(keepends=True), str(self.path))
-        return compile(source, str(self.path), "exec", dont_inherit=True)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, patches: dict[str, list[Patch]]) -> None:
-        self.patches = patches
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        if fullname not in self.patches:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-            return spec
-        loader = _PatchedLoader(fullname, spec.loader.path)
-        loader.patches = self.patches[fullname]
-        spec.loader = loader
-        return spec
+@cache
+def _parsed(diff: Path) -> dict[str, list[Hunk]]:
+    return parse_diff(diff.read_text(encoding="utf-8"))
 
 
 def enabled() -> bool:
-    """Whether patches are on (OSRL_PROCO_PATCHES is not 0)."""
-    return os.environ.get("OSRL_PROCO_PATCHES", "1") != "0"
+    """Whether patches are applied in this process."""
+    return os.environ.get("OSRL_PROCO_PATCHES") != "0"
+
+
+def patched_versions(distribution: str) -> list[str]:
+    """The releases of an upstream distribution that there are patches for; empty where none needs any."""
+    prefix = f"{distribution}-"
+    return sorted(folder.name.removeprefix(prefix) for folder in PATCHES.glob(f"{prefix}[0-9]*"))
+
+
+def find_release(package: str) -> Release:
+    """The installed release of a top-level module of `PACKAGES`, with its diffs.
+
+    Raises PatchError where patches exist, but none for the installed version.
+    """
+    distribution = PACKAGES[package]
+    supported = patched_versions(distribution)
+    if not supported:
+        return Release(distribution, "", ())
+    mend = f"pip install --no-deps {distribution}=={supported[-1]}"
+    try:
+        version = importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        raise PatchError(
+            f"{package}: found on the path, but {distribution} is not installed, so that its version is unknown and no "
+            f"patch can be chosen; {mend}, or set OSRL_PROCO_PATCHES=0"
+        ) from None
+    if version not in supported:
+        raise PatchError(
+            f"{distribution} {version}: the patches in {PATCHES} are for {', '.join(supported)} only; {mend}, "
+            "or set OSRL_PROCO_PATCHES=0 to run it as it is"
+        )
+    return Release(distribution, version, tuple(sorted((PATCHES / f"{distribution}-{version}").glob("*.diff"))))
+
+
+class _PatchedLoader(SourceFileLoader):
+    """Loads one module from its source with diffs applied, past the compiled cache in both directions."""
+
+    def __init__(self, name: str, path: str, file: str, release: Release) -> None:
+        super().__init__(name, path)
+        self.file = file
+        self.release = release
+
+    def get_source(self, fullname: str) -> str:
+        source = super().get_source(fullname) or ""
+        for diff, hunks in self.release.hunks(self.file):
+            try:
+                source = apply_hunks(source, hunks)
+            except DoesNotFit as error:
+                named = f"{self.release.distribution}=={self.release.version}"
+                raise PatchError(
+                    f"{self.path}: {diff.parent.name}/{diff.name} does not fit near line {error.line}, so this is not "
+                    f"the published {named}; pip install --force-reinstall --no-deps {named}, "
+                    "or set OSRL_PROCO_PATCHES=0 to run it as it is"
+                ) from None
+        return source
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_source(fullname)
+        # A name of its own, known to linecache: a traceback shows the lines that ran, not those of the file on disk.
+        name = f"{self.path} (patched by osrl-proco)"
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+        return compile(source, name, "exec", dont_inherit=True)
+
+
+class _Finder(MetaPathFinder):
+    """Finds what the other finders find, and swaps the loader of a module that has a patch."""
+
+    def __init__(self, packages: set[str]) -> None:
+        self.packages = packages
+        self.release = cache(find_release)
+
+    def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:  # type: ignore[no-untyped-def]
+        package = fullname.partition(".")[0]
+        if package not in self.packages:
+            return None
+        found = (
+            f.find_spec(fullname, path, target) for f in sys.meta_path if f is not self and hasattr(f, "find_spec")
+        )
+        spec = next((s for s in found if s is not None), None)
+        if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+            return spec
+        stem = fullname.replace(".", "/")
+        file = f"{stem}.py" if spec.submodule_search_locations is None else f"{stem}/__init__.py"
+        release = self.release(package)
+        if release.hunks(file):
+            spec.loader = _PatchedLoader(fullname, spec.origin, file, release)
+        return spec
 
 
 def install() -> None:
-    """Patch upstream modules from now on, as they are imported. Does nothing the second time, or when switched off."""
+    """Patch upstream packages from their next import on. Calling it twice does no harm.
+
+    A package that is already loaded stays as it is, and a RuntimeWarning says so.
+    """
     if not enabled() or any(isinstance(finder, _Finder) for finder in sys.meta_path):
         return
-    patches = collect()
-    late = sorted(name for name in patches if name in sys.modules)
-    if late:
+    early = {p for p in PACKAGES if p in sys.modules and not find_release(p).modules().isdisjoint(sys.modules)}
+    if early:
         warnings.warn(
-            f"{', '.join(late)} imported before osrl_proco and so not patched; import osrl_proco first",
+            f"{', '.join(sorted(early))} was imported before osrl_proco and runs without its patches; "
+            "import osrl_proco first",
             RuntimeWarning,
             stacklevel=3,
         )
-    sys.meta_path.insert(0, _Finder(patches))
+    if "fsrl" in early:
+        early.add("osrl")  # patched OSRL hands tensors to the loggers, which only a patched FSRL can take
+    sys.meta_path.insert(0, _Finder(set(PACKAGES) - early))
