@@ -82,6 +82,8 @@ class ProcoConfig(RunConfig):
     relabel: bool = True
     # h of an unsafe state; that of a safe one is -1
     h_max: float = 25.0
+    # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost
+    feasibility_gamma: float = 0.99
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)

@@ -40,7 +40,9 @@ def branched_rollout(
     for step in range(horizon):
         action = policy(state)
         action = (action + noise * max_action * torch.randn_like(action)).clamp(-max_action, max_action)
-        outputs, _ = dynamics.predict(state, action)
+        # Means, not samples: the elites' disagreement is the doubt that matters. Sampled noise in 16 lidar bins of 5
+        # elites nearly always finds one bin that cries wolf (PointGoal1: 14 % of safe next states, means 5 %).
+        outputs, _ = dynamics.predict(state, action, noise=False)
         reached = outputs[torch.randint(elites, (count,), device=starts.device), rows]
         unsafe = cost(outputs).amax(0)
         steps.append(FeasibilityBatch(state, action, reached, own, unsafe, torch.zeros_like(unsafe)))

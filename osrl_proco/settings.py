@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -111,15 +112,13 @@ def _decode(config_class: type[ProcoConfig], below: dict[str, Any], flags: dict[
             raise UserError(_shorten(str(error))) from None
 
 
+_MESSAGE = re.compile(r"value=(.+?) into field .*?\.(\w+)\" of type <class '(\w+)'>", re.DOTALL)
+
+
 def _shorten(message: str) -> str:
-    first = message.strip().splitlines()[0]
-    for name in ("value=", "field "):
-        if name not in first:
-            return first
-    value = first.split("value=")[1].split(" into")[0]
-    field = first.split('>".')[1].split(" ")[0] if '>".' in first else first
-    kind = first.rsplit("type ", 1)[-1].rstrip(".").replace("<class ", "").replace(">", "").strip("'")
-    return f"--{field}: {value} is not of type {kind}"
+    """pyrallis's words, or where it says which value of which flag is of which kind: those three."""
+    match = _MESSAGE.search(message)
+    return f"--{match[2]}: {match[1]} is not of type {match[3]}" if match else " ".join(message.split())
 
 
 _POSITIVE = (
@@ -139,8 +138,9 @@ def _check(config: ProcoConfig) -> None:
             raise UserError(f"--{name}: {values[name]} must not be negative")
     if not 0.5 < config.expectile < 1:
         raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
-    if not 0 < values["gamma"] < 1:
-        raise UserError(f"--gamma: {values['gamma']} must lie between 0 and 1")
+    for name in ("gamma", "feasibility_gamma"):
+        if not 0 < values[name] < 1:
+            raise UserError(f"--{name}: {values[name]} must lie between 0 and 1")
     if config.conservative_backup not in ("label", "max"):
         raise UserError(f"--conservative_backup: {config.conservative_backup!r} must be label or max")
     if config.elites > config.members:

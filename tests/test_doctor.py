@@ -30,8 +30,8 @@ def test_what_runs_works_even_when_it_prints_and_warns():
         ("raise ModuleNotFoundError('gone', name='fsrl.utils')", "ModuleNotFoundError: gone",
          "pip install --no-deps fast-safe-rl==0.1.0"),
         ("raise ModuleNotFoundError('gone', name='yaml')", "ModuleNotFoundError: gone", "pip install pyyaml"),
-        ("from osrl_proco.compat import *; raise PatchError('dsrl 9: no; pip install --no-deps dsrl==0.1.0, or set X=0')",
-         "PatchError: dsrl 9: no; pip install --no-deps dsrl==0.1.0, or set X=0", "pip install --no-deps dsrl==0.1.0"),
+        ("from osrl_proco.compat import *; raise PatchError('dsrl 9; pip install --no-deps dsrl==0.1.0, or X=0')",
+         "PatchError: dsrl 9; pip install --no-deps dsrl==0.1.0, or X=0", "pip install --no-deps dsrl==0.1.0"),
         ("import os; os.abort()", "the process ended with status -6", "pip install --force-reinstall pytest"),
     ],
 )  # fmt: skip

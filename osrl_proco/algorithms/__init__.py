@@ -46,7 +46,7 @@ def build_agent(config: ProcoConfig, obs_dim: int, act_dim: int, max_action: flo
     given = {**vars(config), "state_dim": obs_dim, "action_dim": act_dim, "max_action": max_action, "device": device}
     settings = None
     if config.proco:
-        settings = ProcoSettings(config.h_max, config.expectile, given["c_hidden_sizes"], given["gamma"])
+        settings = ProcoSettings(config.h_max, config.expectile, given["c_hidden_sizes"], config.feasibility_gamma)
     model = twin(**_accepted(twin.__mro__[2], given), proco=settings)
     rates = {k: v for k, v in _accepted(trainer, given).items() if k not in ("reward_scale", "cost_scale")}
     return Agent(model, trainer, config.reward_scale, config.cost_scale, **rates)

@@ -63,9 +63,11 @@ class CostFunction:
 
 
 def load_cost_function(path: Path, task: Task) -> CostFunction:
-    """The cost function in a file. Raises UserError if it is missing or not in the language."""
+    """The cost function in a file, tried once. Raises UserError if it is missing, not in the language, or fails."""
     try:
-        return CostFunction(path.read_text(), task)
+        function = CostFunction(path.read_text(), task)
+        function.raw(torch.zeros(3, task.obs_dim))
+        return function
     except OSError as error:
         raise UserError(f"{path}: {error.strerror} (--cost_function)") from None
     except (LanguageError, UnicodeDecodeError) as error:

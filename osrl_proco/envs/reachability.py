@@ -65,10 +65,9 @@ def transition_matrices(axis: Axis, step: Step, actions: tuple[float, ...] = (-1
         rows = np.repeat(np.arange(axis.size), 4)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch calls its CSR tensors beta
-            matrix = torch.sparse_coo_tensor(
-                torch.as_tensor(np.stack([rows, points.ravel()])), torch.as_tensor(weights.ravel(), dtype=torch.float32),
-                (axis.size, axis.size),
-            ).coalesce().to_sparse_csr()  # fmt: skip
+            where = torch.as_tensor(np.stack([rows, points.ravel()]))
+            share = torch.as_tensor(weights.ravel(), dtype=torch.float32)
+            matrix = torch.sparse_coo_tensor(where, share, (axis.size, axis.size)).coalesce().to_sparse_csr()
         matrices.append(matrix)
     return matrices
 
