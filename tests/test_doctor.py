@@ -92,6 +92,7 @@ def test_it_runs_where_nothing_is_installed():
 
 @pytest.mark.slow
 def test_everything_that_is_installed_here_works(capsys):
+    pytest.importorskip("torch")
     assert doctor.main([]) == 0
     out = capsys.readouterr().out
     assert "broken" not in out
