@@ -88,7 +88,7 @@ def _episode(job: tuple[str, int, int, Path]) -> None:
     columns = {k: np.asarray(v, dtype=np.float32) for k, v in zip(KEYS, zip(*rows, strict=True), strict=True)}
     shard = _shard(parts, index)
     partial = shard.with_suffix(".partial.npz")
-    np.savez(partial, **columns)
+    np.savez(partial, **columns)  # type: ignore[arg-type]
     partial.replace(shard)
 
 

@@ -67,7 +67,8 @@ def check(
     sizes = {"observations": observation_space.shape, "next_observations": observation_space.shape}
     sizes["actions"] = action_space.shape
     for key in KEYS:
-        array, row = np.asarray(arrays[key]), sizes.get(key, ())
+        array = np.asarray(arrays[key])
+        row: tuple[int, ...] = sizes.get(key, ())
         if array.dtype.kind not in "fiub":
             raise UserError(f"{name}: key {key!r} holds {array.dtype}, not numbers")
         if array.shape[1:] != row:
@@ -76,8 +77,8 @@ def check(
             raise UserError(f"{name}: key {key!r} has {len(array)} rows, 'observations' has {count}")
         finite = np.isfinite(array).reshape(count, -1).all(1)
         if not finite.all():
-            rows = np.flatnonzero(~finite)
-            raise UserError(f"{name}: key {key!r} has NaN or infinity in {len(rows)} rows, the first is row {rows[0]}")
+            bad = np.flatnonzero(~finite)
+            raise UserError(f"{name}: key {key!r} has NaN or infinity in {len(bad)} rows, the first is row {bad[0]}")
     for key in ("costs", "terminals", "timeouts"):
         odd = np.flatnonzero(~np.isin(arrays[key], (0, 1)))
         if len(odd):
@@ -87,8 +88,8 @@ def check(
     if isinstance(action_space, spaces.Box):
         outside = np.abs(arrays["actions"]) > np.maximum(np.abs(action_space.high), np.abs(action_space.low)) + 1e-4
         if outside.any():
-            row = int(np.flatnonzero(outside.any(1))[0])
-            raise UserError(f"{name}: key 'actions' leaves the action space in row {row}; clip or rescale it")
+            first = int(np.flatnonzero(outside.any(1))[0])
+            raise UserError(f"{name}: key 'actions' leaves the action space in row {first}; clip or rescale it")
 
 
 def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], **attributes: Any) -> None:

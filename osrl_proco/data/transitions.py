@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,7 @@ class Transitions:
         """The rows where `mask` (N,) is true, in order; a row whose successor goes out becomes the last of its run."""
         cut = torch.zeros_like(mask)
         cut[:-1] = mask[:-1] & ~mask[1:]
-        kept = Transitions(
-            *(getattr(self, f.name) for f in fields(self)[:-1]), last=torch.maximum(self.last, cut.float())
-        ).index(mask)
+        kept = replace(self, last=torch.maximum(self.last, cut.float())).index(mask)
         if len(kept):
             kept.last[-1] = 1.0
         return kept
