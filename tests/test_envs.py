@@ -14,6 +14,7 @@ from osrl_proco.data.split import safe_only
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.envs import BrakeEnv, PointRobotEnv, register_embedded
 from osrl_proco.envs.reachability import Axis, cached, solve, transition_matrices
+from osrl_proco.errors import UserError
 
 register_embedded()
 SETTINGS = [{}, {"wall": 20.0, "a_max": 4.0}, {"a_max": 1.0, "dt": 0.05, "v_max": 3.0}]
@@ -80,34 +81,82 @@ def robot(tmp_path_factory):
     patch.undo()
 
 
-@pytest.mark.slow
-def test_the_robots_truth_against_a_search_over_action_sequences(robot):
+def depth_of_the_best_way(env, states, rng, seconds=2.4):
+    """How deep (m) the best way found enters a hazard: an upper bound of V that knows nothing of the solver.
+    Pairs of constant pushes, then the cross-entropy method from the best of them; each way ends in full braking."""
+    length = int(seconds / env.dt)
+    pushes = [np.array([i, j]) for i in (-1.0, 0.0, 1.0) for j in (-1.0, 0.0, 1.0)]
+    plans = np.stack(
+        [np.where(np.arange(length)[:, None] < h, a, b) for a in pushes for b in pushes for h in (3, 7, 13)]
+    )
+
+    def depth(plan):  # (states, plans, length, 2)
+        shape = plan.shape[:2]
+        state = np.broadcast_to(states[:, None], (*shape, states.shape[1])).reshape(-1, states.shape[1])
+        worst = -state[:, 4:].min(1)
+        for t in range(length + int(env.v_max / env.a_max / env.dt) + 2):
+            brake = -state[:, 2:4] / (env.a_max * env.dt)
+            action = plan[:, :, t].reshape(-1, 2) if t < length else brake
+            state, _ = env.advance(state, np.clip(action, -1, 1))
+            worst = np.maximum(worst, -state[:, 4:].min(1))
+        return worst.reshape(shape)
+
+    plan = np.broadcast_to(plans, (len(states), *plans.shape))
+    best = np.full(len(states), np.inf)
+    for _ in range(6):
+        found = depth(plan)
+        order = found.argsort(1)[:, :12]
+        best = np.minimum(best, found.min(1))
+        elite = np.take_along_axis(plan, order[:, :, None, None], 1)
+        noise = rng.standard_normal((len(states), 96, length, 2)) * (elite.std(1) + 0.1)[:, None]
+        plan = np.concatenate([elite[:, :1], np.clip(elite.mean(1)[:, None] + noise, -1, 1)], 1)
+    return best
+
+
+def states_near_the_boundary(env, centre, rng, count=300):
+    positions = np.array(centre) + rng.uniform(-1.3, 1.3, (20_000, 2))
+    states = env._states(positions, rng.uniform(-1, 1, (20_000, 2)) * env.v_max)
+    return states[(np.abs(env.value(states)) < 0.15) & ~env.is_unsafe(states)][:count]
+
+
+ROBOTS = [
+    ({}, (0, 0)),
+    pytest.param({"hazards": ((2.6, 0.0, 0.5),)}, (2.6, 0.0), marks=pytest.mark.slow),  # far from the origin
+    pytest.param({"a_max": 2.0, "v_max": 1.5, "dt": 0.05}, (0, 0), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "centre"), ROBOTS)
+def test_the_robots_truth_against_a_search_over_action_sequences(robot, kwargs, centre):
     """From states called feasible a search finds a safe way; from states called lost by a margin it finds none."""
-    rng = np.random.default_rng(1)
-    positions, velocities = rng.uniform(-1.2, 1.2, (6000, 2)), rng.uniform(-1, 1, (6000, 2))
-    states = robot._states(positions, velocities)
-    value = robot.value(states)
-    near = np.abs(value) < 0.3
-    kinds = {"feasible": near & (value < -0.02), "lost": near & (value > 0.06) & ~robot.is_unsafe(states)}
-    for kind, chosen in kinds.items():
-        start = states[chosen][:250]
-        assert len(start) > 30
-        safe = np.zeros(len(start), bool)
-        for angle in np.linspace(0, 2 * np.pi, 32, endpoint=False):  # push one way, then brake
-            for hold in (0, 2, 4, 8, 16):
-                state, alive = start, np.ones(len(start), bool)
-                for t in range(45):
-                    push = np.array([np.cos(angle), np.sin(angle)]) * np.sqrt(2)
-                    brake = -state[:, 2:4] / (robot.a_max * robot.dt)
-                    state, _ = robot.advance(
-                        state, np.clip(push if t < hold else brake, -1, 1) + np.zeros((len(state), 2))
-                    )
-                    alive &= ~robot.is_unsafe(state)
-                safe |= alive
-        assert safe.mean() > 0.97 if kind == "feasible" else safe.mean() < 0.01, (kind, safe.mean())
+    env, rng = PointRobotEnv(**kwargs), np.random.default_rng(1)
+    states = states_near_the_boundary(env, centre, rng)
+    value, found = env.value(states), depth_of_the_best_way(env, states, rng)
+    assert (value < -0.005).sum() > 100
+    assert (value > 0.03).sum() > 15
+    assert (found < 0)[value < -0.005].mean() > 0.99
+    assert not (found < 0)[value > 0.03].any()
+    assert np.median(np.abs(value - found)) < 0.005
 
 
-@pytest.mark.slow
+def test_a_hazard_far_from_the_origin_is_as_dangerous(robot):
+    """The same states, moved with the hazard: the truth must not depend on where the hazard lies."""
+    here, there = PointRobotEnv(hazards=((0.0, 0.0, 0.5),)), PointRobotEnv(hazards=((8.0, -6.0, 0.5),))
+    rng = np.random.default_rng(2)
+    positions, velocities = rng.uniform(-3, 3, (4000, 2)), rng.uniform(-1, 1, (4000, 2))
+    first = here.is_feasible(here._states(positions, velocities))
+    second = there.is_feasible(there._states(positions + np.array([8.0, -6.0]), velocities))
+    assert (first == second).mean() > 0.999
+    assert 0.02 < (~first).mean() < 0.2
+
+
+def test_beyond_the_braking_distance_of_all_hazards_every_state_is_feasible(robot):
+    angle = np.linspace(0, 2 * np.pi, 200)
+    outwards = np.stack([np.cos(angle), np.sin(angle)], 1)
+    for distance in (3.0, 50.0):
+        assert robot.is_feasible(robot._states(outwards * distance, -outwards)).all()
+
+
 def test_the_solution_is_computed_once(robot, monkeypatch):
     monkeypatch.setattr("osrl_proco.envs.point_robot.solve", lambda *a: pytest.fail("solved again"))
     assert PointRobotEnv().is_feasible(robot.get_dataset()["observations"][:5]).shape == (5,)
@@ -118,8 +167,24 @@ def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
     assert cached("k", lambda: np.arange(3)).tolist() == [0, 1, 2]
     assert cached("k", lambda: np.zeros(1)).tolist() == [0, 1, 2]
     (file,) = (tmp_path / "osrl_proco").iterdir()
-    file.write_bytes(file.read_bytes()[:20])
-    assert cached("k", lambda: np.arange(4)).tolist() == [0, 1, 2, 3]
+    whole = file.read_bytes()
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    for damaged in (whole[:20], flipped, b"", b"PK\x03\x04 not an array"):
+        file.write_bytes(damaged)
+        assert cached("k", lambda: np.arange(4)).tolist() == [0, 1, 2, 3]
+        assert cached("k", lambda: pytest.fail("not kept")).tolist() == [0, 1, 2, 3]
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def full_disk(self, data):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+    assert cached("k", lambda: np.arange(3)).tolist() == [0, 1, 2]
+    assert list((tmp_path / "osrl_proco").iterdir()) == []
 
 
 @pytest.mark.parametrize("task", ["OfflineBrake-v0", "OfflinePointRobot-v0"])
@@ -163,3 +228,30 @@ def test_the_safe_split_has_near_misses_and_no_violation(kwargs):
 def test_parameters_are_keyword_arguments():
     assert gym.make("OfflineBrake-v0", wall=20.0, a_max=3.0).unwrapped.wall == 20.0
     assert gym.make("OfflinePointRobot-v0", hazards=((0.0, 0.0, 0.2),)).observation_space.shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("env_class", "kwargs", "named"),
+    [
+        (BrakeEnv, {"a_max": 0.0}, "a_max=0"),
+        (BrakeEnv, {"wall": float("nan")}, "wall=nan"),
+        (PointRobotEnv, {"dt": -0.1}, "dt=-0.1"),
+        (PointRobotEnv, {"hazards": ()}, "hazards="),
+        (PointRobotEnv, {"hazards": ((0, 0), (1, 1), (2, 2))}, "hazards="),  # as many numbers as two hazards
+        (PointRobotEnv, {"hazards": ((0, 0, -1),)}, "radius=-1"),
+        (PointRobotEnv, {"goal": (1, 2, 3)}, "goal="),
+    ],
+)
+def test_a_wrong_parameter_is_named_in_one_line(env_class, kwargs, named):
+    with pytest.raises(UserError) as error:
+        env_class(**kwargs)
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_starts_are_feasible_wherever_the_hazards_lie(robot):
+    env = PointRobotEnv(hazards=((-1.3, 0.0, 0.3), (-0.8, 0.6, 0.2)))
+    starts = env.initial_states(np.random.default_rng(0), 2000)
+    assert env.is_feasible(starts).all()
+    with pytest.raises(UserError, match="no room to start"):
+        PointRobotEnv(hazards=((-1.3, 0.0, 2.0),)).reset(seed=0)

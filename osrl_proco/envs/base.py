@@ -15,6 +15,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from osrl_proco.errors import UserError
+
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
@@ -29,6 +31,13 @@ class Plane:
     x_label: str
     y_label: str
     project: Callable[[Array], Array]  # states (N, obs_dim) near the plane -> their x and y (M, 2)
+
+
+def require_positive(task: str, **values: float) -> None:
+    """Raise UserError naming the first of a task's parameters that is not a positive finite number."""
+    for name, value in values.items():
+        if not (np.isfinite(value) and value > 0):
+            raise UserError(f"{task}: {name}={value:g} must be a positive number")
 
 
 class EmbeddedTask(gym.Env, ABC):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from .base import Array, Bools, EmbeddedTask, Plane
+from .base import Array, Bools, EmbeddedTask, Plane, require_positive
 
 
 class BrakeEnv(EmbeddedTask):
@@ -22,6 +22,9 @@ class BrakeEnv(EmbeddedTask):
         dt: length of a step (s).
         v_max: largest speed (m/s).
         episodes, dataset_seed: size and seed of the generated dataset.
+
+    Raises:
+        UserError: a parameter that is not positive.
     """
 
     episode_len = 100
@@ -37,6 +40,7 @@ class BrakeEnv(EmbeddedTask):
     ) -> None:
         super().__init__(episodes, dataset_seed)
         self.wall, self.a_max, self.dt, self.v_max = float(wall), float(a_max), float(dt), float(v_max)
+        require_positive("OfflineBrake-v0", wall=self.wall, a_max=self.a_max, dt=self.dt, v_max=self.v_max)
         far = np.array([np.inf, self.v_max], dtype=np.float32)
         self.observation_space = spaces.Box(-far, far, dtype=np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)

@@ -10,10 +10,27 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from .base import Array, Bools, EmbeddedTask, Plane
+from osrl_proco.errors import UserError
+
+from .base import Array, Bools, EmbeddedTask, Plane, require_positive
 from .reachability import Axis, cached, solve, transition_matrices
 
+ID = "OfflinePointRobot-v0"
 Hazard = tuple[float, float, float]
+
+
+def _numbers(name: str, value: Any, shape: tuple[int, ...], form: str) -> NDArray:
+    """`value` as an array of `shape` (-1: one or more), or a UserError that names the parameter and its form."""
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    fits = array.ndim == len(shape) and all(
+        n == want or want < 0 < n for n, want in zip(array.shape, shape, strict=True)
+    )
+    if not fits or not np.isfinite(array).all():
+        raise UserError(f"{ID}: {name}={value!r} must be {form}, finite numbers")
+    return array
 
 
 class PointRobotEnv(EmbeddedTask):
@@ -24,10 +41,14 @@ class PointRobotEnv(EmbeddedTask):
     for a step that ends inside a hazard.
 
     Args:
-        hazards: (x, y, radius) of each (m), within 1.5 m of the origin.
+        hazards: (x, y, radius) of each (m), at least one.
         goal: x, y (m).
         a_max, v_max, dt: largest acceleration and speed of an axis (m/s², m/s), length of a step (s).
         episodes, dataset_seed: size and seed of the generated dataset.
+
+    Raises:
+        UserError: hazards or goal of another form, a parameter that is not positive; in `reset` and `get_dataset`,
+            hazards that leave no room to start.
     """
 
     episode_len = 80
@@ -43,14 +64,16 @@ class PointRobotEnv(EmbeddedTask):
         dataset_seed: int = 0,
     ) -> None:
         super().__init__(episodes, dataset_seed)
-        self.hazards = np.asarray(hazards, dtype=np.float64).reshape(-1, 3)
-        self.goal = np.asarray(goal, dtype=np.float64)
+        self.hazards = _numbers("hazards", hazards, (-1, 3), "one or more (x, y, radius)")
+        self.goal = _numbers("goal", goal, (2,), "(x, y)")
         self.a_max, self.v_max, self.dt = float(a_max), float(v_max), float(dt)
+        require_positive(ID, radius=self.hazards[:, 2].min(), a_max=self.a_max, v_max=self.v_max, dt=self.dt)
         high = np.full(4 + len(self.hazards), np.inf, dtype=np.float32)
         high[2:4] = self.v_max
         self.observation_space = spaces.Box(-high, high, dtype=np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.max_episode_reward, self.min_episode_reward = float(self.goal[0] + 1.3), 0.0
+        # From the middle of the starting area to the goal.
+        self.max_episode_reward, self.min_episode_reward = float(np.hypot(self.goal[0] + 1.3, self.goal[1])), 0.0
         self.max_episode_cost = float(self.episode_len)
 
     def _gaps(self, positions: NDArray) -> NDArray:
@@ -75,34 +98,50 @@ class PointRobotEnv(EmbeddedTask):
 
     # ---- the truth ---------------------------------------------------------------------------------------------
 
+    @property
+    def _braking(self) -> float:
+        """Distance (m) within which an axis stops from its top speed."""
+        return self.v_max**2 / (2 * self.a_max) + self.v_max * self.dt
+
     @cached_property
-    def _axis(self) -> Axis:
-        return Axis(np.linspace(-2.0, 2.0, 101), np.linspace(-self.v_max, self.v_max, 25))
+    def _axes(self) -> tuple[Axis, Axis]:
+        """Grids of x and y, as far as the braking distance around all hazards, so that their edge stands for every
+        position beyond it: from there and from the edge alike, braking alone is safe."""
+        low = (self.hazards[:, :2] - self.hazards[:, 2:]).min(0) - self._braking
+        high = (self.hazards[:, :2] + self.hazards[:, 2:]).max(0) + self._braking
+        cell = (high - low).max() / 90
+        velocities = np.linspace(-self.v_max, self.v_max, 25)
+        counts = np.ceil((high - low) / cell).astype(int) + 3  # a cell to spare on each side
+        x, y = (Axis(start + cell * np.arange(-1, n - 1), velocities) for start, n in zip(low, counts, strict=True))
+        return x, y
 
     @cached_property
     def _value(self) -> NDArray:
-        """V on the grid (axis x, axis y). All hazards at once: evading one can lead into another."""
+        """V on the grid (axis x, axis y). All hazards at once, in four dimensions: evading one can lead into another,
+        so the union of each hazard's own lost states would miss some."""
 
         def compute() -> NDArray:
-            axis = self._axis
-            x, _ = axis.mesh()
-            points = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1)
+            x, y = self._axes
+            points = np.stack(np.meshgrid(x.mesh()[0], y.mesh()[0], indexing="ij"), axis=-1)
             h = torch.as_tensor(-self._gaps(points).min(-1), dtype=torch.float32)
-            matrices = transition_matrices(axis, self._step_axis)
-            return solve(h, matrices, matrices).numpy().astype(np.float16)
+            along_x, along_y = (transition_matrices(axis, self._step_axis) for axis in (x, y))
+            return solve(h, along_x, along_y).numpy().astype(np.float16)
 
-        return cached(repr((self.hazards.tolist(), self.a_max, self.v_max, self.dt, self._axis.size)), compute)
+        sizes = [axis.size for axis in self._axes]
+        return cached(repr((self.hazards.tolist(), self.a_max, self.v_max, self.dt, sizes)), compute)
 
     def value(self, states: Array) -> NDArray:
-        """The Hamilton-Jacobi value (N,) of states (N, obs_dim): how deep (m) the best way on enters a hazard."""
+        """The Hamilton-Jacobi value (N,) of states (N, obs_dim): how deep (m) the best way on enters a hazard.
+        Beyond the braking distance around all hazards only its sign counts."""
         flat = np.asarray(states, dtype=np.float64).reshape(-1, np.shape(states)[-1])
-        (px, wx), (py, wy) = (self._axis.interpolation(flat[:, i], flat[:, 2 + i]) for i in (0, 1))
+        (px, wx), (py, wy) = (axis.interpolation(flat[:, i], flat[:, 2 + i]) for i, axis in enumerate(self._axes))
         corners = self._value[px[:, :, None], py[:, None, :]].astype(np.float64)
         return (corners * wx[:, :, None] * wy[:, None, :]).sum((1, 2)).reshape(np.shape(states)[:-1])
 
     def is_feasible(self, states: Array) -> Bools:
-        """From the numerical solution, exact to about a grid cell (4 cm, 1/12 of v_max). The first call of a
-        parameter set takes a quarter of a minute; the solution is kept in the user's cache folder."""
+        """From the numerical solution, exact to about a grid cell (1/90 of the hazards' surroundings, 4 cm at the
+        defaults; 1/12 of v_max). The first call of a parameter set takes some seconds; the solution is kept in the
+        user's cache folder."""
         return (self.value(states) < 0.0) & ~self.is_unsafe(states)
 
     def plane(self) -> Plane:
@@ -122,6 +161,19 @@ class PointRobotEnv(EmbeddedTask):
     # ---- the recorded drivers ----------------------------------------------------------------------------------
 
     def initial_states(self, rng: np.random.Generator, count: int) -> Array:
+        """Slow starts left of the origin, each far enough from every hazard to stop: feasible without asking `V`."""
+        states = self._draw_starts(rng, count)
+        for _ in range(100):
+            speed = np.linalg.norm(states[:, 2:4], axis=1)
+            # Braking along the velocity is at least as strong as a_max on the faster axis.
+            stopping = speed * np.abs(states[:, 2:4]).max(1) / (2 * self.a_max) + speed * self.dt
+            close = states[:, 4:].min(1) <= stopping
+            if not close.any():
+                return states
+            states[close] = self._draw_starts(rng, int(close.sum()))
+        raise UserError(f"{ID}: hazards leave no room to start in x -1.5..-1.1, y -0.9..0.9; move or shrink them")
+
+    def _draw_starts(self, rng: np.random.Generator, count: int) -> Array:
         positions = np.stack([rng.uniform(-1.5, -1.1, count), rng.uniform(-0.9, 0.9, count)], axis=1)
         velocities = rng.uniform(-0.2, 0.4, (count, 2)) * self.v_max
         return self._states(positions, velocities)

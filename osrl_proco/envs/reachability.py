@@ -9,7 +9,9 @@ takes a dozen sparse products.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import trange
 
-SOLVER = 1  # of the cached solutions
+SOLVER = 2  # of the cached solutions
 
 
 @dataclass(frozen=True)
@@ -94,19 +96,30 @@ def solve(h: Tensor, first: list[Tensor], second: list[Tensor], sweeps: int = 30
 
 
 def cached(key: str, compute: Callable[[], NDArray]) -> NDArray:
-    """`compute()`, kept in the user's cache folder under a digest of `key`; a damaged file is made again."""
+    """`compute()`, kept in the user's cache folder under a digest of `key`; a damaged file is made again.
+
+    The file is a checksum and the array: flipped bits are found as surely as a missing end.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(f"{SOLVER}/{key}".encode()).hexdigest()[:16]
-    file = base / "osrl_proco" / f"reachability-{digest}.npy"
+    file = base / "osrl_proco" / f"reachability-{digest}"
     try:
-        return np.load(file)
-    except (OSError, ValueError, EOFError):
-        value = compute()
+        kept = file.read_bytes()
+    except OSError:
+        kept = b""
+    if hashlib.sha256(kept[32:]).digest() == kept[:32]:
+        return np.load(io.BytesIO(kept[32:]))
+    value = compute()
+    array = io.BytesIO()
+    np.save(array, value)
+    partial = file.with_name(f"{file.name}-{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.stem}-{os.getpid()}.partial.npy")
-        np.save(partial, value)
+        partial.write_bytes(hashlib.sha256(array.getvalue()).digest() + array.getvalue())
         partial.replace(file)
     except OSError:
         pass  # no cache folder to write to: it is computed again next time
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return value
