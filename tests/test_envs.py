@@ -255,3 +255,40 @@ def test_starts_are_feasible_wherever_the_hazards_lie(robot):
     assert env.is_feasible(starts).all()
     with pytest.raises(UserError, match="no room to start"):
         PointRobotEnv(hazards=((-1.3, 0.0, 2.0),)).reset(seed=0)
+
+
+def test_cutting_through_the_hazards_pays_better_than_the_detour():
+    env, count = PointRobotEnv(), 400
+
+    def drive(reach):
+        rng = np.random.default_rng(0)
+        state = env.initial_states(rng, count)
+        who = {"cruise": np.full(count, env.v_max), "reach": np.full(count, reach), "noise": np.zeros(count)}
+        returns, unsafe = np.zeros(count), np.zeros(count, bool)
+        for _ in range(env.episode_len):
+            state, rewards = env.advance(state, np.clip(env.behave(state, who, rng), -1, 1))
+            returns += rewards
+            unsafe |= env.is_unsafe(state)
+        return returns.mean(), unsafe.mean()
+
+    reckless, careful = drive(1e-6), drive(0.7)
+    assert careful[1] == 0.0
+    assert reckless[1] > 0.9
+    assert reckless[0] > 1.04 * careful[0]
+
+
+def test_the_robots_safe_split_has_near_misses_and_no_violation(robot):
+    split = safe_only(Transitions.from_arrays(robot.get_dataset()))
+    states, reached = split.safe.observations.numpy(), split.safe.next_observations.numpy()
+    assert not robot.is_unsafe(states).any()
+    assert not robot.is_unsafe(reached).any()
+    assert 0.01 < (~robot.is_feasible(states)).mean() < 0.1
+    assert len(split.unsafe) == 100
+
+
+@pytest.mark.parametrize("goal", [(1.5, 0.0), (0.0, 1.5), (-1.5, 2.0)])
+def test_a_normalised_reward_of_one_means_the_way_to_the_goal(goal):
+    env = PointRobotEnv(goal=goal)
+    starts = env.initial_states(np.random.default_rng(0), 5000)
+    way = np.linalg.norm(starts[:, :2] - np.array(goal), axis=1).mean()
+    assert env.max_episode_reward == pytest.approx(way, rel=0.15)
