@@ -6,15 +6,13 @@ import argparse
 import os
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import UserError
 from ..evaluate import make_env
 from ..tasks import load_task
-from .load import load_dataset, write_hdf5
+from .hdf5 import write_hdf5, write_transitions
+from .load import load_dataset
 from .split import safe_only
 from .statistics import describe
-from .transitions import Transitions
 
 
 def main(argv: list[str]) -> int:
@@ -59,11 +57,6 @@ def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="FILE", help="HDF5 file in DSRL's format (default: the task's own data)")
 
 
-def _load(arguments: argparse.Namespace) -> Transitions:
-    task = load_task(arguments.task)
-    return load_dataset(make_env(task), task.id, arguments.dataset)
-
-
 def _info(arguments: argparse.Namespace) -> int:
     task = load_task(arguments.task)
     env = make_env(task)
@@ -76,15 +69,15 @@ def _info(arguments: argparse.Namespace) -> int:
 def _split(arguments: argparse.Namespace) -> int:
     if arguments.keep_unsafe < 0:
         raise UserError(f"--keep_unsafe: {arguments.keep_unsafe} must not be negative")
-    parts = safe_only(_load(arguments), arguments.keep_unsafe, arguments.seed)
-    beside = arguments.out.with_suffix(".unsafe.hdf5")
-    for path, data in ((arguments.out, parts.safe), (beside, parts.unsafe)):
-        arrays = data.arrays()
-        # A file has no `last`: a cut is told by a time-out, which is all that DSRL's format can say.
-        arrays["timeouts"] = np.where(arrays["terminals"] > 0, 0.0, data.last.numpy()).astype(np.float32)
-        write_hdf5(path, arrays, task=load_task(arguments.task).id, split_seed=arguments.seed)
+    safe, unsafe = arguments.out, arguments.out.with_suffix(".unsafe.hdf5")
+    if arguments.dataset and Path(arguments.dataset).resolve() in (safe.resolve(), unsafe.resolve()):
+        raise UserError(f"--out {safe}: would overwrite the dataset that it is made from; name another file")
+    task = load_task(arguments.task)
+    parts = safe_only(load_dataset(make_env(task), task.id, arguments.dataset), arguments.keep_unsafe, arguments.seed)
+    for path, data in ((safe, parts.safe), (unsafe, parts.unsafe)):
+        write_transitions(path, data, task=task.id, split_seed=arguments.seed)
     print(parts.report())
-    print(f"Written to {arguments.out} and {beside}")
+    print(f"Written to {safe} and {unsafe}")
     return 0
 
 
@@ -98,7 +91,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     else:
         from .collect import collect
 
-        collect(task.id, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
+        collect(task, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
         env = make_env(task)
     print(f"Written to {arguments.out}")
     print(describe(load_dataset(env, task.id, arguments.out), env))
