@@ -88,7 +88,7 @@ class ProcoConfig(RunConfig):
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)
     conservative_backup: str = "label"
-    # Imagined transitions per recorded one in a batch of the feasibility critic (0: no model, the ablation)
+    # At most so many imagined transitions per recorded one in the feasibility critic's batches (0: no model, ablation)
     model_share: float = 0.5
     # Fitted dynamics model; default: fit one
     dynamics: Optional[str] = None

@@ -52,6 +52,12 @@ class Dynamics(nn.Module):
         elites: networks kept, those with the lowest held-out error.
     """
 
+    elites: Tensor
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
     def __init__(
         self, obs_dim: int, act_dim: int, hidden: Sequence[int] = (200,) * 4, members: int = 7, elites: int = 5
     ) -> None:
@@ -65,7 +71,8 @@ class Dynamics(nn.Module):
         }
         self.obs_dim, self.members = obs_dim, members
         sizes = [obs_dim + act_dim, *hidden, 2 * (obs_dim + 1)]
-        self.layers = nn.ModuleList(BatchedLinear(members, a, b) for a, b in pairwise(sizes))
+        layers = [BatchedLinear(members, a, b) for a, b in pairwise(sizes)]
+        self.layers: Sequence[BatchedLinear] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.max_logvar = nn.Parameter(torch.full((obs_dim + 1,), 0.5))
         self.min_logvar = nn.Parameter(torch.full((obs_dim + 1,), -10.0))
         self.register_buffer("elites", torch.arange(elites))

@@ -18,8 +18,8 @@ from .tasks import Task
 Act = Callable[[Tensor], Tensor]
 
 _INSTALL = {
-    "safety_gymnasium": "pip install --no-deps safety-gymnasium==0.4.0 dsrl && pip install mujoco xmltodict imageio",
-    "bullet_safety_gym": "pip install --no-deps bullet-safety-gym dsrl && pip install pybullet",
+    "safety_gymnasium": "pip install --no-deps safety-gymnasium==0.4.0 && pip install mujoco xmltodict imageio",
+    "bullet_safety_gym": "pip install --no-deps bullet-safety-gym==1.4.0 && pip install pybullet",
 }
 
 
@@ -43,9 +43,12 @@ def make_env(task: Task, **kwargs: Any) -> gym.Env:
         register_embedded()
     else:
         try:
-            import dsrl  # noqa: F401  (registers DSRL's tasks with Gymnasium)
+            import dsrl  # registers DSRL's tasks with Gymnasium
         except ImportError as error:
             raise UserError(f"task {task.id} needs dsrl ({error}); pip install --no-deps dsrl==0.1.0") from None
+        missing = getattr(dsrl, "UNAVAILABLE", {}).get(task.simulator)
+        if missing:
+            raise UserError(f"task {task.id}: no simulator ({missing}); {_INSTALL[task.simulator]}")
     try:
         return gym.make(task.id, **kwargs)
     except (gym.error.Error, ImportError) as error:

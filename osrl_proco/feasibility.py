@@ -9,7 +9,7 @@ V <= 0: feasible.  V > 0: every recorded or imagined way on leads to a violation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,9 @@ class FeasibilityCritic(nn.Module):
         excess: whether `predict` answers Q, or by how much Q exceeds what can still be reached (see `excess`).
     """
 
+    obs_mean: Tensor
+    obs_std: Tensor
+
     def __init__(
         self,
         obs_dim: int,
@@ -104,8 +107,14 @@ class FeasibilityCritic(nn.Module):
 
     def like(self) -> FeasibilityCritic:
         """A fresh critic of the same shape and settings."""
-        settings = {"gamma": self.gamma, "h_max": self.h_max, "expectile": self.expectile}
-        fresh = FeasibilityCritic(*self._arguments, **settings, twin=self.twin, excess=self.as_excess)
+        fresh = FeasibilityCritic(
+            *self._arguments,
+            gamma=self.gamma,
+            h_max=self.h_max,
+            expectile=self.expectile,
+            twin=self.twin,
+            excess=self.as_excess,
+        )
         return fresh.to(self.obs_mean.device)
 
     def q_values(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -132,10 +141,12 @@ class FeasibilityCritic(nn.Module):
         floor = self.value(observations).clamp_min(0.0).detach()
         return (self.q(observations, actions) - floor).clamp_min(0.0)
 
-    def predict(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+    def predict(self, observations: Tensor, actions: Tensor) -> tuple[Any, ...]:
         """OSRL's cost-critic call; the constraint holds where the answer is at most 0."""
         answer = self.excess(observations, actions) if self.as_excess else self.q(observations, actions)
-        return (answer, answer, [answer], [answer]) if self.twin else (answer, [answer])
+        if self.twin:
+            return answer, answer, [answer], [answer]
+        return answer, [answer]
 
     def loss(self, batch: FeasibilityBatch, target: FeasibilityCritic) -> tuple[Tensor, dict[str, Tensor]]:
         """L_Q + L_V of eq. 12 and what to log of them; V learns from `target`'s Q, Q from our own V."""

@@ -69,12 +69,14 @@ class FeasibilityData:
         return {**means, "rollout/kept": float(self.imagined.size)}
 
     def batch(self) -> FeasibilityBatch:
-        """A batch of `batch_size` recorded transitions and `model_share` times as many imagined ones."""
+        """A batch of `batch_size` recorded transitions and, beside them, imagined ones in the proportion that the two
+        sets have in their union, but at most `model_share` per recorded one."""
         config, recorded = self._config, self._recorded
         rows = torch.randint(len(recorded.unsafe), (config.batch_size,), device=recorded.unsafe.device)
         batch = FeasibilityBatch(*(column[rows] for column in recorded))
         if self.imagined.size:
-            extra = self.imagined.sample(int(config.batch_size * config.model_share))
+            share = min(config.model_share, self.imagined.size / len(recorded.unsafe))
+            extra = self.imagined.sample(max(1, round(config.batch_size * share)))
             batch = FeasibilityBatch(*(torch.cat(pair) for pair in zip(batch, extra, strict=True)))
         if config.conservative_backup == "max" and self._dynamics is not None:
             batch = self._with_every_elite(batch)

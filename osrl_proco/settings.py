@@ -68,6 +68,9 @@ def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
+_SWITCHES = ("proco", "safe_only", "relabel", "tensorboard", "wandb")
+
+
 def _flags(argv: list[str]) -> dict[str, str]:
     flags: dict[str, str] = {}
     words = iter(argv)
@@ -80,6 +83,8 @@ def _flags(argv: list[str]) -> dict[str, str]:
                 value = next(words)
             except StopIteration:
                 raise UserError(f"--{name}: a value is missing") from None
+        if name in _SWITCHES and value.lower() not in ("true", "false"):
+            raise UserError(f"--{name}: {value!r} must be true or false")
         flags[name] = value
     return flags
 

@@ -112,7 +112,8 @@ def _parse(path: Path) -> Task:
             raise UserError(f"{path}: field {field!r} is missing or empty")
     if raw["simulator"] not in SIMULATORS:
         raise UserError(f"{path}: simulator {raw['simulator']!r} is not one of {', '.join(SIMULATORS)}")
-    entries, at = [], 0
+    entries: list[Entry] = []
+    at = 0
     for item in raw["observation"]:
         try:
             entry = Entry(

@@ -54,10 +54,10 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     saved = folder.load(config.algo, device) if resume and folder.checkpoint.exists() else None
     source = None
     if config.proco:
-        source = _proco_source(config, task, data, unsafe, max_action, folder)
+        source = proco_source(config, task, data, unsafe, max_action, folder)
         agent.model.feasibility_batch = source.batch
         agent.model.standardise(data.observations)
-    loop = _Loop(config, folder, task, agent, data, source, device)
+    loop = Loop(config, folder, task, agent, data, source, device)
     if saved is not None:
         loop.load_state_dict(saved)
         folder.drop_after(loop.step)
@@ -92,7 +92,7 @@ def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transit
     return split.safe, split.unsafe
 
 
-def _proco_source(
+def proco_source(
     config: ProcoConfig, task: Task, data: Transitions, unsafe: Transitions, max_action: float, folder: RunFolder
 ) -> FeasibilityData:
     """The labelled data and the dynamics model that imagines what they lack."""
@@ -156,7 +156,9 @@ def fit_dynamics(config: ProcoConfig, data: Transitions) -> tuple[Dynamics, list
     return model, report.holdout_mse
 
 
-class _Loop:
+class Loop:
+    """The updates of one run, from wherever it stands to `update_steps`."""
+
     def __init__(
         self,
         config: ProcoConfig,
@@ -166,9 +168,11 @@ class _Loop:
         data: Transitions,
         source: FeasibilityData | None,
         device: str,
+        evaluating: bool = True,
     ) -> None:
         self.config, self.folder, self.task, self.agent = config, folder, task, agent
         self.data, self.source, self.device = data, source, device
+        self.evaluating = evaluating
         self.step = 0
         self.rollout: dict[str, float] = {}
         self.sums: dict[str, Tensor] = {}
@@ -195,7 +199,7 @@ class _Loop:
                 if self.step % config.log_every == 0 or last:
                     row = self._log((self.step - first) / (time.time() - began))
                     bar.set_postfix({k.split("/")[1]: f"{v:.3g}" for k, v in row.items() if k in _SHOWN})
-                if last or (config.eval_every and self.step % config.eval_every == 0):
+                if self.evaluating and (last or (config.eval_every and self.step % config.eval_every == 0)):
                     self._evaluate()
                 if last or self.step % config.checkpoint_every == 0 or stop:
                     self.folder.save(self.state_dict())

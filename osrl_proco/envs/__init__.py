@@ -15,4 +15,4 @@ def register_embedded() -> None:
     """Make `gymnasium.make` know the embedded tasks. Calling it twice does no harm."""
     for id_, env in (("OfflineBrake-v0", BrakeEnv), ("OfflinePointRobot-v0", PointRobotEnv)):
         if id_ not in registry:
-            register(id=id_, entry_point=env, max_episode_steps=env.episode_len)
+            register(id=id_, entry_point=f"{env.__module__}:{env.__name__}", max_episode_steps=env.episode_len)

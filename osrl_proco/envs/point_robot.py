@@ -61,7 +61,7 @@ class PointRobotEnv(EmbeddedTask):
         return np.concatenate([positions, velocities, self._gaps(positions)], axis=-1).astype(np.float32)
 
     def is_unsafe(self, states: Array) -> Bools:
-        return (states[..., 4:] <= 0.0).any(-1)
+        return np.asarray((states[..., 4:] <= 0.0).any(-1))
 
     def _step_axis(self, position: NDArray, velocity: NDArray, action: Any) -> tuple[NDArray, NDArray]:
         after = np.clip(velocity + self.a_max * self.dt * action, -self.v_max, self.v_max)
