@@ -14,7 +14,7 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -46,8 +46,7 @@ def collect(task: Task, episodes: int, seed: int, out: Path, workers: int = 1, p
     controller(task.id)
     make_env(task).close()
     settings = {"task": task.id, "seed": seed, "drivers": VERSION}
-    if out.exists():
-        _same_dataset(out, {**settings, "episodes": episodes})
+    if is_there(out, {**settings, "episodes": episodes}):
         return
     parts = out.with_name(out.name + ".parts")
     _open_parts(parts, settings)
@@ -57,7 +56,7 @@ def collect(task: Task, episodes: int, seed: int, out: Path, workers: int = 1, p
     ) as bar:
         for _ in _in_processes(partial(_drive_and_keep, task, seed, parts), missing, workers):
             bar.update()
-    shards = [np.load(_shard(parts, i)) for i in range(episodes)]
+    shards = [_read(_shard(parts, i)) for i in range(episodes)]
     arrays = {k: np.concatenate([shard[k] for shard in shards]) for k in KEYS}
     write_hdf5(out, arrays, **settings, episodes=episodes)
     shutil.rmtree(parts)
@@ -138,6 +137,11 @@ def _shard(parts: Path, index: int) -> Path:
     return parts / f"episode-{index:06d}.npz"
 
 
+def _read(shard: Path) -> dict[str, np.ndarray]:
+    with np.load(shard) as file:
+        return dict(file)
+
+
 def _open_parts(parts: Path, settings: dict[str, object]) -> None:
     """Make the folder of finished episodes, or go on with one of the same collection."""
     note = parts / "settings.json"
@@ -154,8 +158,10 @@ def _open_parts(parts: Path, settings: dict[str, object]) -> None:
         raise UserError(f"--out: {parts} cannot be written ({first_line(error)}); name another place") from None
 
 
-def _same_dataset(out: Path, settings: dict[str, object]) -> None:
-    """Raise UserError where `out` is not the dataset that these settings make."""
+def is_there(out: Path, settings: Mapping[str, object]) -> bool:
+    """Whether `out` is a dataset with these attributes. Raises UserError where it is anything else, to keep it."""
+    if not out.exists():
+        return False
     try:
         with h5py.File(out, "r") as handle:
             same = all(handle.attrs.get(k) == v for k, v in settings.items())
@@ -163,3 +169,4 @@ def _same_dataset(out: Path, settings: dict[str, object]) -> None:
         same = False
     if not same:
         raise UserError(f"{out}: is there already and holds something else; remove it or change --out")
+    return True

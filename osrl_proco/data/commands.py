@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..evaluate import make_env
@@ -30,7 +31,7 @@ def main(argv: list[str]) -> int:
         "FILE with the ending .unsafe.hdf5, both in DSRL's format.",
     )
     _task_and_dataset(split)
-    split.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    split.add_argument("--out", required=True, type=_file, metavar="FILE", help="HDF5 file to write")
     split.add_argument("--keep_unsafe", type=int, default=100, metavar="N", help="violations kept (default: 100)")
     split.add_argument("--seed", type=int, default=0, metavar="S", help="which violations are kept (default: 0)")
 
@@ -38,12 +39,13 @@ def main(argv: list[str]) -> int:
         "collect",
         help="drive a task with scripted drivers and record it",
         description="Record scripted drivers of many characters, from reckless to timid, in DSRL's format. "
-        "Deterministic in the seed; an interrupted collection goes on where it stopped.",
+        "Deterministic in the seed; an interrupted collection goes on where it stopped, and a FILE that "
+        "holds something else is kept.",
     )
     make.add_argument("--task", required=True, metavar="ID", help="task id")
     make.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes (default: 100)")
     make.add_argument("--seed", type=int, default=0, metavar="S", help="seed of drivers and layouts (default: 0)")
-    make.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    make.add_argument("--out", required=True, type=_file, metavar="FILE", help="HDF5 file to write")
     make.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)"
     )
@@ -55,6 +57,13 @@ def main(argv: list[str]) -> int:
 def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, metavar="ID", help="task id")
     parser.add_argument("--dataset", metavar="FILE", help="HDF5 file in DSRL's format (default: the task's own data)")
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise UserError(f"--out {text or repr(text)}: is a folder; name a file")
+    return path
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -82,17 +91,21 @@ def _split(arguments: argparse.Namespace) -> int:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
+    from .collect import collect, is_there
+
     if arguments.episodes < 1 or arguments.workers < 1:
         raise UserError("--episodes and --workers must be 1 or more")
+    if arguments.seed < 0:
+        raise UserError(f"--seed: {arguments.seed} must not be negative")
     task = load_task(arguments.task)
-    if task.simulator == "embedded":
-        env = make_env(task, episodes=arguments.episodes, dataset_seed=arguments.seed)
-        write_hdf5(arguments.out, env.unwrapped.get_dataset(), task=task.id, seed=arguments.seed)  # type: ignore[attr-defined]
+    if task.simulator == "embedded":  # has drivers of its own, all episodes at once
+        settings = {"task": task.id, "seed": arguments.seed, "episodes": arguments.episodes}
+        env: Any = make_env(task, episodes=arguments.episodes, dataset_seed=arguments.seed)
+        if not is_there(arguments.out, settings):
+            write_hdf5(arguments.out, env.unwrapped.get_dataset(), **settings)
     else:
-        from .collect import collect
-
-        collect(task, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
         env = make_env(task)
+        collect(task, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
     print(f"Written to {arguments.out}")
     print(describe(load_dataset(env, task.id, arguments.out), env))
     return 0

@@ -57,8 +57,6 @@ def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], **attributes: Any) 
     """Write DSRL's arrays to `path`, whole or not at all. Raises UserError if that fails (a folder, disk full)."""
     partial = path.with_name(path.name + ".partial")
     try:
-        if path.is_dir():
-            raise IsADirectoryError("a folder; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         # Built in memory: the HDF5 library that meets a full disk takes the process down with it.
         with h5py.File(partial.name, "w", driver="core", backing_store=False, block_size=2**24) as handle:
