@@ -84,12 +84,33 @@ def seed_everything(seed: int) -> None:
 
 def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transitions, Transitions]:
     """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
-    data = load_dataset(env, task.id, config.dataset)
+    data = _pre_process(config, env, task, load_dataset(env, task.id, config.dataset))
     if not config.safe_only:
         return data, data.index(data.costs > 0)
     split = safe_only(data, config.keep_unsafe, config.seed)
     print(f"Safe-only data: {split.report()}")
     return split.safe, split.unsafe
+
+
+def _pre_process(config: ProcoConfig, env: gym.Env, task: Task, data: Transitions) -> Transitions:
+    """DSRL's own `pre_process_data`, where one of its flags is given."""
+    given = (config.outliers_percent, config.noise_scale, config.inpaint_ranges, config.epsilon)
+    if not any(given) and config.density == 1.0:
+        return data
+    base: Any = env.unwrapped
+    if not hasattr(base, "pre_process_data"):
+        raise UserError(f"task {task.id}: --outliers_percent, --noise_scale and the like are for DSRL's tasks only")
+    from dsrl.infos import DENSITY_CFG
+
+    bins: dict[str, Any] = {}
+    if config.density != 1.0:
+        key = f"{task.id}_density{config.density}"
+        if key not in DENSITY_CFG:
+            known = [k.split("_density")[1] for k in DENSITY_CFG if k.startswith(task.id + "_")]
+            raise UserError(f"--density: DSRL knows {', '.join(known) or 'no density'} for {task.id}")
+        bins = DENSITY_CFG[key]
+    base.set_target_cost(config.cost_limit)
+    return Transitions.from_arrays(base.pre_process_data(data.arrays(), *given, config.density, **bins))
 
 
 def proco_source(
@@ -304,11 +325,11 @@ def _fsrl_loggers(config: ProcoConfig, folder: RunFolder) -> list[Any]:
         if config.tensorboard:
             from fsrl.utils import TensorboardLogger
 
-            loggers.append(TensorboardLogger(str(folder.path), log_txt=False, name="tensorboard"))
+            loggers.append(TensorboardLogger(str(folder.path), name="tensorboard"))
         if config.wandb:
             from fsrl.utils import WandbLogger
 
-            name = config.name or folder.path.name
+            name = "".join([config.prefix or "", config.name or folder.path.name, config.suffix or ""])
             loggers.append(WandbLogger(vars(config), config.project, config.group or config.task, name, None))
     except ImportError as error:
         raise UserError(f"--tensorboard/--wandb: {error}; pip install tensorboard wandb") from None
