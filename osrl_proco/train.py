@@ -86,9 +86,12 @@ def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transit
     """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
     data = _pre_process(config, env, task, load_dataset(env, task.id, config.dataset))
     if not config.safe_only:
-        return data, data.index(data.costs > 0)
+        return data, data.keep(data.costs > 0)
     split = safe_only(data, config.keep_unsafe, config.seed)
     print(f"Safe-only data: {split.report()}")
+    beside = Path(config.dataset or "").with_suffix(".unsafe.hdf5")
+    if len(split.unsafe) == 0 and config.dataset and beside.is_file():  # both written by `data split`
+        return split.safe, load_dataset(env, task.id, beside)
     return split.safe, split.unsafe
 
 
@@ -127,10 +130,10 @@ def proco_source(
         raise UserError(f"{path}: the cost function calls every recorded state unsafe; nothing would be left to learn")
     if share == 0.0 and not found > 0.0:
         raise UserError(f"{path}: the cost function calls no state of the data unsafe, nor any kept aside; check it")
-    print(
-        f"Cost function {path.name}: finds {found:.1%} of {len(unsafe)} unsafe transitions kept aside, "
-        f"calls {share:.1%} of the training data unsafe"
+    checked = (
+        f"finds {found:.1%} of {len(unsafe)} unsafe transitions kept aside" if len(unsafe) else "nothing to check on"
     )
+    print(f"Cost function {path.name}: {checked}, calls {share:.1%} of the training data unsafe")
     return source
 
 

@@ -227,6 +227,12 @@ def test_no_command_and_an_unknown_one(capsys):
     assert "train" in capsys.readouterr().err
 
 
+def test_training_on_the_two_halves_of_a_split(tmp_path, capsys):
+    assert main(["data", "split", "--task", "OfflineBrake-v0", "--out", "safe.hdf5", "--keep_unsafe", "7"]) == 0
+    train(tmp_path / "run", "--dataset", "safe.hdf5", steps=10)
+    assert "finds 100.0% of 7 unsafe transitions" in capsys.readouterr().out
+
+
 def test_tensorboard_by_flag(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
