@@ -26,9 +26,10 @@ from osrl_proco.data.split import safe_only
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.envs import BrakeEnv
 from osrl_proco.feasible_set import agreement, fit_critic
+from osrl_proco.prepare import proco_source, recorded_only, seed_everything
 from osrl_proco.run_folder import RunFolder
 from osrl_proco.tasks import load_task
-from osrl_proco.train import Loop, proco_source, recorded_only, seed_everything
+from osrl_proco.train import Loop
 
 SETTINGS = {
     "default": {},

@@ -7,7 +7,7 @@ with `--config`, the command line. What the command line says always wins, also 
 import dataclasses
 import os
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import List, Optional
 
 
 def _sizes(*widths: int) -> list[int]:
@@ -39,34 +39,51 @@ class RunConfig:
     threads: int = max(1, min(4, (os.cpu_count() or 1) // 2))
     # Folder of this run; default runs/<task>/<algo>[-stock]-seed<seed>
     logdir: Optional[str] = None
-    # Also log to TensorBoard / to Weights & Biases
+    # Also log to TensorBoard (into the run's folder)
     tensorboard: bool = False
+    # Also log to Weights & Biases
     wandb: bool = False
-    # Weights & Biases: project, group and name
+    # Weights & Biases: project
     project: str = "osrl-proco"
+    # Weights & Biases: group; default: the task
     group: Optional[str] = None
+    # Weights & Biases: name; default: that of the folder
     name: Optional[str] = None
+    # Put before the name
+    prefix: Optional[str] = None
+    # Put after the name
+    suffix: Optional[str] = None
+    # Print all settings at the start
+    verbose: bool = False
     # Gradient updates
     update_steps: int = 100_000
     # Transitions per update
     batch_size: int = 512
-    # Factors on rewards and costs in training (scores are always unscaled)
+    # Factor on rewards in training (scores are always unscaled)
     reward_scale: float = 0.1
+    # Factor on costs in training
     cost_scale: float = 1.0
     # Episode cost that counts as a normalised cost of 1
     cost_limit: float = 10.0
     # Steps per episode; default: the task's own
     episode_len: Optional[int] = None
-    # Episodes per evaluation, and updates between evaluations (0: only at the end)
+    # Episodes per evaluation
     eval_episodes: int = 10
+    # Updates between evaluations (0: only at the end)
     eval_every: int = 2500
-    # Updates between checkpoints, and between rows of metrics.csv
+    # Updates between checkpoints
     checkpoint_every: int = 1000
+    # Updates between rows of metrics.csv
     log_every: int = 100
-    # DSRL's own pre-processing (see dsrl pre_process_data)
+    # DSRL's pre_process_data: share of episodes turned into outliers
     outliers_percent: Optional[float] = None
+    # DSRL's pre_process_data: noise on the observations
     noise_scale: Optional[float] = None
+    # DSRL's pre_process_data: parts of the cost-return plane to leave out, [[cost min, max, return min, max], ...]
+    inpaint_ranges: Optional[List[List[float]]] = None
+    # DSRL's pre_process_data: leave out the best safe (above 0) or best unsafe (below 0) episodes
     epsilon: Optional[float] = None
+    # DSRL's pre_process_data: keep this density of episodes
     density: float = 1.0
     # Accepted so that OSRL's command lines work; the data live on the device and need no loader processes
     num_workers: int = 0
@@ -92,20 +109,29 @@ class ProcoConfig(RunConfig):
     model_share: float = 0.5
     # Fitted dynamics model; default: fit one
     dynamics: Optional[str] = None
-    # Width of the hidden layers, networks trained, networks used (C.1)
+    # Dynamics model (C.1): width of the hidden layers
     dynamics_hidden: list[int] = _sizes(200, 200, 200, 200)
+    # Dynamics model: networks trained
     members: int = 7
+    # Dynamics model: networks used, those with the lowest held-out error
     elites: int = 5
-    # Fit: at most so many passes, batch, learning rate, passes without progress before it stops
+    # Dynamics model: passes over the data, at most
     dynamics_epochs: int = 200
+    # Dynamics model: transitions per step
     dynamics_batch: int = 256
+    # Dynamics model: learning rate
     dynamics_lr: float = 1e-3
+    # Dynamics model: passes without progress before it stops
     dynamics_patience: int = 5
-    # Rollouts (C.3): every E updates, from B states, k steps, R times, with noise sigma (of the action range)
+    # Rollouts (C.3): updates between them, E
     rollout_every: int = 1000
+    # Rollouts: states they start from, B
     rollout_batch: int = 10_000
+    # Rollouts: steps, k
     rollout_length: int = 3
+    # Rollouts: repetitions, R
     rollout_repeats: int = 10
+    # Rollouts: deviation of the noise on the policy's actions, as a share of the largest action
     rollout_noise: float = 0.1
     # Imagined transitions kept, newest first
     rollout_buffer: int = 200_000

@@ -77,7 +77,7 @@ def _print_critics(config: ProcoConfig, folder: RunFolder, out: Path) -> None:
     from .feasibility import FeasibilityCritic
     from .feasible_set import agreement, fit_critic, picture
     from .policy import load_policy
-    from .train import prepare_data, recorded_only
+    from .prepare import prepare_data, recorded_only
 
     loaded = load_policy(folder, "cpu")
     with_proco = loaded.agent.model.cost_critic

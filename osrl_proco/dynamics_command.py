@@ -39,8 +39,8 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     import torch
 
     from .evaluate import make_env
+    from .prepare import fit_dynamics, prepare_data, resolve_device
     from .tasks import load_task
-    from .train import fit_dynamics, prepare_data, resolve_device
 
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from .algorithms import Agent, build_agent
 from .config import ProcoConfig
 from .evaluate import make_env
+from .prepare import resolve_device
 from .run_folder import RunFolder
 from .settings import parse
 from .tasks import Task, load_task
-from .train import resolve_device
 
 
 @dataclass(frozen=True)

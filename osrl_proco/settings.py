@@ -68,7 +68,7 @@ def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
-_SWITCHES = ("proco", "safe_only", "relabel", "tensorboard", "wandb")
+_SWITCHES = ("proco", "safe_only", "relabel", "tensorboard", "wandb", "verbose")
 
 
 def _flags(argv: list[str]) -> dict[str, str]:

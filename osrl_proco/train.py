@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import random
 import signal
@@ -10,10 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,14 +18,11 @@ from tqdm.auto import tqdm
 
 from .algorithms import Agent, build_agent
 from .config import ProcoConfig
-from .costs import load_cost_function
-from .data.load import load_dataset
-from .data.split import safe_only
 from .data.transitions import Transitions
-from .dynamics import Dynamics, fit
-from .errors import UserError, first_line
+from .errors import UserError
 from .evaluate import evaluate, make_env, summary
 from .feasibility_data import FeasibilityData
+from .prepare import prepare_data, proco_source, resolve_device, seed_everything
 from .run_folder import RunFolder
 from .tasks import Task, load_task
 
@@ -62,98 +56,6 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
         loop.load_state_dict(saved)
         folder.drop_after(loop.step)
     loop.run()
-
-
-def resolve_device(name: str) -> str:
-    """`auto` to cuda or cpu. Raises UserError for a device that is not here."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: not available here ({first_line(error)}); use cpu") from None
-    return name
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (what DSRL and OSRL draw from)
-    torch.manual_seed(seed)
-
-
-def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transitions, Transitions]:
-    """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
-    data = load_dataset(env, task.id, config.dataset)
-    if not config.safe_only:
-        return data, data.index(data.costs > 0)
-    split = safe_only(data, config.keep_unsafe, config.seed)
-    print(f"Safe-only data: {split.report()}")
-    return split.safe, split.unsafe
-
-
-def proco_source(
-    config: ProcoConfig, task: Task, data: Transitions, unsafe: Transitions, max_action: float, folder: RunFolder
-) -> FeasibilityData:
-    """The labelled data and the dynamics model that imagines what they lack."""
-    path = Path(config.cost_function) if config.cost_function else task.cost_path
-    cost = load_cost_function(path, task)
-    dynamics = _dynamics(config, data, folder) if config.model_share > 0 else None
-    source = FeasibilityData(data, cost, dynamics, config, max_action)
-    share = source.unsafe_share if config.relabel else float(cost(data.next_observations).mean())
-    found = float(cost(unsafe.next_observations.to(data.observations.device)).mean()) if len(unsafe) else float("nan")
-    if share == 1.0:
-        raise UserError(f"{path}: the cost function calls every recorded state unsafe; nothing would be left to learn")
-    if share == 0.0 and not found > 0.0:
-        raise UserError(f"{path}: the cost function calls no state of the data unsafe, nor any kept aside; check it")
-    print(
-        f"Cost function {path.name}: finds {found:.1%} of {len(unsafe)} unsafe transitions kept aside, "
-        f"calls {share:.1%} of the training data unsafe"
-    )
-    return source
-
-
-def recorded_only(config: ProcoConfig, data: Transitions) -> FeasibilityData:
-    """What the feasibility critic sees without PROCO: recorded transitions, the simulator's own labels, no model."""
-    plain = dataclasses.replace(config, relabel=False, model_share=0.0, conservative_backup="label")
-    return FeasibilityData(data, lambda s: s.new_zeros(s.shape[:-1]), None, plain, max_action=1.0)
-
-
-def _dynamics(config: ProcoConfig, data: Transitions, folder: RunFolder) -> Dynamics:
-    """The given model, the one this run fitted before, or a new one. Leaves the random state as it found it."""
-    if config.dynamics or folder.dynamics.exists():
-        path = Path(config.dynamics) if config.dynamics else folder.dynamics
-        model, _ = Dynamics.load(path, str(data.observations.device))
-        expected = data.observations.shape[1], data.actions.shape[1]
-        if (model.shape["obs_dim"], model.shape["act_dim"]) != expected:
-            raise UserError(f"{path}: a model of another task (sizes {model.shape}, the data have {expected})")
-        return model
-    with torch.random.fork_rng():
-        model, report = fit_dynamics(config, data)
-    model.save(folder.dynamics, task=config.task, seed=config.seed, holdout_mse=report)
-    return model
-
-
-def fit_dynamics(config: ProcoConfig, data: Transitions) -> tuple[Dynamics, list[float]]:
-    """A model fitted to `data` as `config` says, and each member's held-out error."""
-    torch.manual_seed(config.seed)
-    model = Dynamics(
-        data.observations.shape[1], data.actions.shape[1], config.dynamics_hidden, config.members, config.elites
-    ).to(data.observations.device)
-    report = fit(
-        model,
-        data,
-        epochs=config.dynamics_epochs,
-        patience=config.dynamics_patience,
-        batch_size=config.dynamics_batch,
-        learning_rate=config.dynamics_lr,
-        seed=config.seed,
-    )
-    print(
-        f"Dynamics model: {report.epochs} epochs, held-out error of the elites {report.elite_mse:.4f} "
-        "(mean squared, in deviations of the change per step)"
-    )
-    return model, report.holdout_mse
 
 
 class Loop:
@@ -304,11 +206,11 @@ def _fsrl_loggers(config: ProcoConfig, folder: RunFolder) -> list[Any]:
         if config.tensorboard:
             from fsrl.utils import TensorboardLogger
 
-            loggers.append(TensorboardLogger(str(folder.path), log_txt=False, name="tensorboard"))
+            loggers.append(TensorboardLogger(str(folder.path), name="tensorboard"))
         if config.wandb:
             from fsrl.utils import WandbLogger
 
-            name = config.name or folder.path.name
+            name = "".join([config.prefix or "", config.name or folder.path.name, config.suffix or ""])
             loggers.append(WandbLogger(vars(config), config.project, config.group or config.task, name, None))
     except ImportError as error:
         raise UserError(f"--tensorboard/--wandb: {error}; pip install tensorboard wandb") from None

@@ -42,6 +42,8 @@ def main(argv: list[str]) -> int:
         folder = RunFolder(Path(config.logdir or default_logdir(config)))
         folder.create(config)
     print(f"Run folder: {folder.path}")
+    if config.verbose:
+        print("\n".join(f"  {name}: {value}" for name, value in vars(config).items()))
     try:
         train(config, folder, resume=resume is not None)
     except KeyboardInterrupt:

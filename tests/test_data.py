@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osrl_proco.data.load import load_dataset, read_hdf5, write_hdf5
+from osrl_proco.data.hdf5 import read_hdf5, write_hdf5, write_transitions
+from osrl_proco.data.load import load_dataset
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.statistics import describe, episodes, lost
 from osrl_proco.data.transitions import KEYS, Transitions
@@ -119,7 +120,15 @@ def put(row, value):
 BAD = {
     "missing key": (lambda d: d.pop("costs"), "key 'costs' is missing"),
     "wrong width": (spoil("observations", lambda a: np.repeat(a, 2, 1)), r"rows of shape \(4,\)"),
-    "wrong rank": (spoil("rewards", lambda a: a[:, None]), "'rewards' has rows of shape"),
+    "renamed key": (lambda d: d.update(cost=d.pop("costs")), "key 'costs' is missing.*did you mean cost"),
+    "size of another task": (
+        spoil("observations", lambda a: np.repeat(a[:, :1], 7, 1)),
+        r"that is the size of OfflinePointRobot-v0",
+    ),
+    "wrong rank": (spoil("rewards", lambda a: a[:, None, None]), "'rewards' has rows of shape"),
+    "a single value": (spoil("rewards", np.mean), "'rewards' is a single value"),
+    "words": (spoil("rewards", lambda a: a.astype("S8")), "'rewards' holds .*, not numbers"),
+    "too large for float32": (spoil("rewards", lambda a: a.astype(float) + 1e60), "'rewards' has NaN or infinity"),
     "lengths": (spoil("actions", lambda a: a[:-1]), "'actions' has 299 rows"),
     "nan": (
         spoil("observations", put((7, 0), np.nan)),
@@ -128,7 +137,7 @@ BAD = {
     "infinity": (spoil("rewards", put(9, np.inf)), "'rewards' has NaN or infinity"),
     "cost of 2": (spoil("costs", put(5, 2)), "'costs' must hold 0 or 1; row 5"),
     "no end": (spoil("timeouts", np.zeros_like), "no episode ends"),
-    "wild action": (spoil("actions", put((3, 0), 7)), "leaves the action space in row 3"),
+    "wild action": (spoil("actions", put((3, 0), 700)), "far outside the action space in 1 rows, the first is row 3"),
     "empty": (lambda d: d.update({k: v[:0] for k, v in d.items()}), "holds no transition"),
 }
 
@@ -148,6 +157,22 @@ def test_a_bad_file_is_one_line_that_names_file_and_key(tmp_path, name):
     assert "\n" not in str(raised.value)
 
 
+def test_actions_outside_the_space_are_clipped_as_the_simulator_does_and_told(tmp_path, capsys):
+    data = good()
+    data["actions"][:3] = 1.5
+    write_hdf5(tmp_path / "d.hdf5", data)
+    loaded = load(tmp_path / "d.hdf5")
+    assert loaded.actions[:3].tolist() == [[1.0]] * 3
+    assert torch.equal(loaded.actions[3:], torch.from_numpy(data["actions"][3:]))
+    assert "1.00% of the actions" in capsys.readouterr().err
+
+
+def test_columns_of_width_one_pass_as_in_dsrls_reader(tmp_path):
+    data = good()
+    write_hdf5(tmp_path / "d.hdf5", {k: v[:, None] if v.ndim == 1 else v for k, v in data.items()})
+    assert np.array_equal(load(tmp_path / "d.hdf5").arrays()["rewards"], data["rewards"])
+
+
 @pytest.mark.parametrize("size", [0, 10, 500, 4000, -1])
 def test_a_cut_file_is_named(tmp_path, size):
     write_hdf5(tmp_path / "d.hdf5", good())
@@ -165,6 +190,31 @@ def test_no_file_and_another_tasks_file(tmp_path):
         read_hdf5(tmp_path / "d.hdf5", TASK)
 
 
+def test_dsrls_own_file_names_say_the_task(tmp_path):
+    path = tmp_path / "SafetyPointGoal2Gymnasium-v0-200-3442.hdf5"
+    write_hdf5(path, good())
+    with pytest.raises(UserError, match="a dataset of OfflinePointGoal2Gymnasium-v0, not of OfflineBrake-v0"):
+        read_hdf5(path, TASK)
+    assert read_hdf5(path, "OfflinePointGoal2Gymnasium-v0")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=40))
+@settings(deadline=None, max_examples=30)
+def test_both_halves_of_a_split_come_back_from_their_files(tmp_path_factory, rows):
+    costs, ends = zip(*rows, strict=True)
+    data = Transitions.from_arrays(arrays(costs, (*ends[:-1], True)))
+    try:
+        split = safe_only(data, 5)
+    except UserError:
+        return
+    folder = tmp_path_factory.mktemp("halves")
+    for half in (split.safe, split.unsafe):
+        write_transitions(folder / "half.hdf5", half)
+        again = Transitions.from_arrays(read_hdf5(folder / "half.hdf5"))
+        for column in ("observations", "rewards", "costs", "previous_costs", "terminals", "last"):
+            assert torch.equal(getattr(again, column), getattr(half, column)), column
+
+
 def test_an_empty_safe_split_is_one_line():
     with pytest.raises(UserError, match="safe-only split is empty"):
         safe_only(Transitions.from_arrays(arrays([1, 1, 1], [0, 0, 1])))
@@ -176,5 +226,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises((UserError, KeyError)):
         write_hdf5(tmp_path / "d.hdf5", {"observations": np.zeros(3)})
     assert (tmp_path / "d.hdf5").read_bytes() == before
+    with pytest.raises(UserError, match=r"could not be written .*[Ii]s a directory"):
+        write_hdf5(tmp_path, good())
+    (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="could not be written"):
-        write_hdf5(tmp_path / "no" / "d.hdf5", good())
+        write_hdf5(tmp_path / "file" / "d.hdf5", good())
+    assert not list(tmp_path.glob("*.partial"))

@@ -247,6 +247,28 @@ def test_safety_gymnasium_tasks_run_and_repeat(task):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_sky_is_loaded_only_where_it_can_be_seen_and_changes_nothing():
+    needs("dsrl")
+    needs("safety-gymnasium")
+    pytest.importorskip("mujoco")
+    if importlib.metadata.version("gymnasium") != "0.28.1":
+        pytest.skip("safety-gymnasium 0.4.0 runs with gymnasium 0.28.1 only")
+    import dsrl  # noqa: F401
+    import gymnasium
+
+    seen = []
+    for mode in (None, "rgb_array"):
+        env = gymnasium.make("OfflinePointGoal1Gymnasium-v0", render_mode=mode)
+        first, _ = env.reset(seed=0)
+        second = env.step(np.ones(2))[0]
+        seen.append((env.unwrapped.task.model.ntex, first.tolist(), second.tolist()))
+        env.close()
+    blind, looking = seen
+    assert looking[0] == blind[0] + 1
+    assert looking[1:] == blind[1:]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("task", BULLET)
 def test_bullet_tasks_run_and_repeat_whatever_the_global_generator(task):
     needs("dsrl")

@@ -227,6 +227,30 @@ def test_no_command_and_an_unknown_one(capsys):
     assert "train" in capsys.readouterr().err
 
 
+def test_training_on_the_two_halves_of_a_split(tmp_path, capsys):
+    assert main(["data", "split", "--task", "OfflineBrake-v0", "--out", "safe.hdf5", "--keep_unsafe", "7"]) == 0
+    train(tmp_path / "run", "--dataset", "safe.hdf5", steps=10)
+    assert "finds 100.0% of 7 unsafe transitions" in capsys.readouterr().out
+
+
+def test_tensorboard_by_flag(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tmp_path / "run", "--tensorboard", "true", steps=50)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard" / "tb"))
+    events.Reload()
+    logged = events.Scalars("loss/feasibility_q")
+    written = rows(tmp_path / "run" / "metrics.csv")
+    assert [e.step for e in logged] == [10, 20, 30, 40, 50]
+    assert [e.value for e in logged] == pytest.approx([float(r["loss/feasibility_q"]) for r in written], rel=1e-5)
+
+
+def test_dsrls_pre_processing_is_refused_where_there_is_none(tmp_path, capsys):
+    assert main(["train", "--logdir", str(tmp_path / "r"), "--density", "0.5", *TINY]) == 2
+    assert "DSRL's tasks only" in capsys.readouterr().err
+
+
 def test_a_dynamics_model_is_shared(tmp_path, capsys):
     out = str(tmp_path / "m.pt")
     words = [w for pair in zip(TINY[::2], TINY[1::2], strict=True) for w in pair]

@@ -15,12 +15,14 @@ CANDIDATES = 32
 
 
 class ProcoBCQL(ProcoMixin, BCQL):
-    """OSRL's BCQL; with PROCO it chooses, as BCQ does, among several of the VAE's actions.
+    """OSRL's BCQL; with PROCO it chooses among several of the VAE's actions.
 
     OSRL's policy perturbs a single sample of the VAE by at most `phi`, which no critic can turn away from a wall.
-    With PROCO, of `CANDIDATES` samples of the VAE's prior, the feasible one (Q_c <= 0) of the highest reward value
-    is taken, or where none is feasible the one of the lowest Q_c. OSRL clips latents to 0.5, which keeps to the
-    commonest action of the data; the rare one that brakes lies further out, so the prior is sampled whole.
+    With PROCO, `CANDIDATES` samples of the VAE's prior are tried, the likeliest first, and the first that is feasible
+    (Q_c <= 0) is taken, or where none is the one of the lowest Q_c: the stock policy, turned away only where it must
+    be. OSRL clips latents to 0.5, which keeps to the commonest action of the data; the rare one that brakes lies
+    further out, so the prior is sampled whole. (BCQ itself takes the highest reward value; on PointGoal1 that value is
+    too rough to choose among 32 by: reward 0.16 instead of 0.69 after 5,000 updates.)
     """
 
     def policy(self, observations: Tensor, deterministic: bool = True) -> Tensor:
@@ -32,10 +34,10 @@ class ProcoBCQL(ProcoMixin, BCQL):
         generator = torch.Generator(device).manual_seed(0) if deterministic else None
         latents = torch.randn(CANDIDATES, self.latent_dim, generator=generator, device=device)
         latents[0] = 0.0  # the VAE's mode
+        latents = latents[latents.norm(dim=1).argsort()]
         repeated = observations.repeat_interleave(CANDIDATES, 0)
         candidates = self.actor(repeated, self.vae.decode(repeated, latents.repeat(count, 1)))
-        reward = torch.minimum(*self.critic.predict(repeated, candidates)[:2]).view(count, CANDIDATES)
         unsafe = self.cost_critic.q(repeated, candidates).view(count, CANDIDATES)  # type: ignore[operator]
-        best_feasible = torch.where(unsafe <= 0, reward, -torch.inf).argmax(1)
-        chosen = torch.where((unsafe <= 0).any(1), best_feasible, unsafe.argmin(1))
+        feasible = unsafe <= 0
+        chosen = torch.where(feasible.any(1), feasible.float().argmax(1), unsafe.argmin(1))
         return candidates.view(count, CANDIDATES, -1)[torch.arange(count, device=device), chosen]

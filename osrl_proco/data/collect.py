@@ -9,70 +9,64 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
+import signal
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..evaluate import make_env
-from ..tasks import load_task
+from ..tasks import Task
 from .controllers import controller, draw_character
-from .load import write_hdf5
+from .hdf5 import write_hdf5
 from .transitions import KEYS
 
-VERSION = 1  # of the drivers: shards of another version are not mixed in
+VERSION = 1  # of the drivers: episodes of another version are not mixed in
 
 
-def collect(task_id: str, episodes: int, seed: int, out: Path, workers: int = 1, progress: bool = True) -> Path:
-    """Drive `episodes` episodes of `task_id` and write them to `out` (HDF5, DSRL's keys, attribute `task`).
+def collect(task: Task, episodes: int, seed: int, out: Path, workers: int = 1, progress: bool = True) -> None:
+    """Drive `episodes` episodes of `task` and write them to `out` (HDF5, DSRL's keys, attribute `task`).
 
-    Deterministic in `seed`, whatever `workers`. Finished episodes wait in `out`.parts and are used again after an
-    interruption. Raises UserError for a task without a driver, a missing simulator or a folder that cannot be written.
+    Deterministic in `seed`, whatever `workers`. Finished episodes wait in the folder `out`.parts and are used again
+    after an interruption; where `out` already is what was asked for, nothing is done.
+
+    Raises UserError for a task without a driver, a missing simulator, a place that cannot be written, and an `out` or
+    `out`.parts that holds something else.
     """
-    controller(task_id)
-    make_env(load_task(task_id)).close()
-    parts = out.with_name(out.name + ".parts")
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror}") from None
-    _same_collection(parts, {"task": task_id, "seed": seed, "version": VERSION})
-    missing = [i for i in range(episodes) if not _shard(parts, i).exists()]
-    jobs = [(task_id, seed, i, parts) for i in missing]
-    bar = tqdm(total=episodes, initial=episodes - len(missing), desc=f"Collecting {task_id}", disable=not progress)
-    for _ in _run(jobs, workers):
-        bar.update()
-    bar.close()
-    loaded = []
-    for i in range(episodes):
-        with np.load(_shard(parts, i)) as shard:
-            loaded.append({k: shard[k] for k in KEYS})
-    arrays = {k: np.concatenate([part[k] for part in loaded]) for k in KEYS}
-    write_hdf5(out, arrays, task=task_id, seed=seed, episodes=episodes, drivers=VERSION)
-    shutil.rmtree(parts)
-    return out
-
-
-def _run(jobs: list[tuple[str, int, int, Path]], workers: int) -> Iterator[None]:
-    if workers <= 1 or len(jobs) <= 1:
-        yield from map(_episode, jobs)
+    controller(task.id)
+    make_env(task).close()
+    settings = {"task": task.id, "seed": seed, "drivers": VERSION}
+    if is_there(out, {**settings, "episodes": episodes}):
         return
-    # Spawned, not forked: a simulator's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(_episode, jobs)
+    parts = out.with_name(out.name + ".parts")
+    _open_parts(parts, settings)
+    missing = [i for i in range(episodes) if not _shard(parts, i).exists()]
+    with tqdm(
+        total=episodes, initial=episodes - len(missing), desc=f"Collecting {task.name}", disable=not progress
+    ) as bar:
+        for _ in _in_processes(partial(_drive_and_keep, task, seed, parts), missing, workers):
+            bar.update()
+    shards = [_read(_shard(parts, i)) for i in range(episodes)]
+    arrays = {k: np.concatenate([shard[k] for shard in shards]) for k in KEYS}
+    write_hdf5(out, arrays, **settings, episodes=episodes)
+    shutil.rmtree(parts)
 
 
-def _episode(job: tuple[str, int, int, Path]) -> None:
-    """Drive one episode and write its shard."""
-    task_id, seed, index, parts = job
-    warnings.simplefilter("ignore")  # the simulators' deprecation notices, once per worker
+def drive_episode(task: Task, seed: int, index: int) -> dict[str, np.ndarray]:
+    """Episode number `index` of the collection with `seed`: DSRL's arrays (`KEYS`)."""
     rng = np.random.default_rng([seed, index])
-    who, drive = draw_character(rng), controller(task_id)
-    env = make_env(load_task(task_id))
+    who, drive = draw_character(rng), controller(task.id)
+    env = make_env(task)
     # A digest, not the index: neighbouring seeds of the simulator must not share layouts with the evaluation's.
     layout = int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:4], "little") // 2
     observation, _ = env.reset(seed=layout)
@@ -85,22 +79,94 @@ def _episode(job: tuple[str, int, int, Path]) -> None:
         rows.append((observation, action, following, reward, cost, float(terminated), float(truncated)))
         observation = following
     env.close()
-    columns = {k: np.asarray(v, dtype=np.float32) for k, v in zip(KEYS, zip(*rows, strict=True), strict=True)}
+    return {k: np.asarray(v, dtype=np.float32) for k, v in zip(KEYS, zip(*rows, strict=True), strict=True)}
+
+
+def _drive_and_keep(task: Task, seed: int, parts: Path, index: int) -> None:
+    """Drive one episode and put its shard in place, whole."""
+    warnings.simplefilter("ignore")  # the simulators' deprecation notices, once per worker
     shard = _shard(parts, index)
-    partial = shard.with_suffix(".partial.npz")
-    np.savez(partial, **columns)  # type: ignore[arg-type]
-    partial.replace(shard)
+    unfinished = shard.with_suffix(f".{os.getpid()}")
+    arrays = drive_episode(task, seed, index)
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        unfinished.replace(shard)
+    except OSError as error:
+        raise UserError(
+            f"{parts}: {first_line(error)}; the finished episodes are kept, make room and run the command again"
+        ) from None
+
+
+def _in_processes(work: partial[None], jobs: Iterable[int], workers: int) -> Iterator[None]:
+    """Do the jobs, `workers` at a time, in any order."""
+    jobs = list(jobs)
+    if min(workers, len(jobs)) <= 1:
+        yield from map(work, jobs)
+        return
+    # Spawned, not forked: a simulator's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_follow_parent) as pool:
+        futures = [pool.submit(work, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a worker was killed, perhaps for want of memory; the finished episodes are kept, run the command "
+                "again with fewer --workers"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # the episodes under way are finished and kept
+
+
+def _follow_parent() -> None:
+    """In a worker: leave Ctrl-C to the parent, and do not outlive it when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _shard(parts: Path, index: int) -> Path:
     return parts / f"episode-{index:06d}.npz"
 
 
-def _same_collection(parts: Path, settings: dict[str, object]) -> None:
-    """Shards of another task, seed or version are refused, not mixed in."""
+def _read(shard: Path) -> dict[str, np.ndarray]:
+    with np.load(shard) as file:
+        return dict(file)
+
+
+def _open_parts(parts: Path, settings: dict[str, object]) -> None:
+    """Make the folder of finished episodes, or go on with one of the same collection."""
     note = parts / "settings.json"
-    if note.exists() and json.loads(note.read_text()) != settings:
-        raise UserError(
-            f"{parts}: holds episodes of another collection ({note.read_text()}); remove it or change --out"
-        )
-    note.write_text(json.dumps(settings))
+    try:
+        if note.exists():
+            if note.read_text() != json.dumps(settings):
+                raise UserError(f"{parts}: holds episodes of another collection; remove it or change --out")
+            return
+        parts.mkdir(parents=True, exist_ok=True)
+        unfinished = note.with_suffix(".partial")
+        unfinished.write_text(json.dumps(settings))
+        unfinished.replace(note)
+    except OSError as error:
+        raise UserError(f"--out: {parts} cannot be written ({first_line(error)}); name another place") from None
+
+
+def is_there(out: Path, settings: Mapping[str, object]) -> bool:
+    """Whether `out` is a dataset with these attributes. Raises UserError where it is anything else, to keep it."""
+    if not out.exists():
+        return False
+    try:
+        with h5py.File(out, "r") as handle:
+            same = all(handle.attrs.get(k) == v for k, v in settings.items())
+    except OSError:
+        same = False
+    if not same:
+        raise UserError(f"{out}: is there already and holds something else; remove it or change --out")
+    return True

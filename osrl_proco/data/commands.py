@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from ..errors import UserError
 from ..evaluate import make_env
 from ..tasks import load_task
-from .load import load_dataset, write_hdf5
+from .hdf5 import write_hdf5, write_transitions
+from .load import load_dataset
 from .split import safe_only
 from .statistics import describe
-from .transitions import Transitions
 
 
 def main(argv: list[str]) -> int:
@@ -32,7 +31,7 @@ def main(argv: list[str]) -> int:
         "FILE with the ending .unsafe.hdf5, both in DSRL's format.",
     )
     _task_and_dataset(split)
-    split.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    split.add_argument("--out", required=True, type=_file, metavar="FILE", help="HDF5 file to write")
     split.add_argument("--keep_unsafe", type=int, default=100, metavar="N", help="violations kept (default: 100)")
     split.add_argument("--seed", type=int, default=0, metavar="S", help="which violations are kept (default: 0)")
 
@@ -40,12 +39,13 @@ def main(argv: list[str]) -> int:
         "collect",
         help="drive a task with scripted drivers and record it",
         description="Record scripted drivers of many characters, from reckless to timid, in DSRL's format. "
-        "Deterministic in the seed; an interrupted collection goes on where it stopped.",
+        "Deterministic in the seed; an interrupted collection goes on where it stopped, and a FILE that "
+        "holds something else is kept.",
     )
     make.add_argument("--task", required=True, metavar="ID", help="task id")
     make.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes (default: 100)")
     make.add_argument("--seed", type=int, default=0, metavar="S", help="seed of drivers and layouts (default: 0)")
-    make.add_argument("--out", required=True, type=Path, metavar="FILE", help="HDF5 file to write")
+    make.add_argument("--out", required=True, type=_file, metavar="FILE", help="HDF5 file to write")
     make.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)"
     )
@@ -59,9 +59,11 @@ def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", metavar="FILE", help="HDF5 file in DSRL's format (default: the task's own data)")
 
 
-def _load(arguments: argparse.Namespace) -> Transitions:
-    task = load_task(arguments.task)
-    return load_dataset(make_env(task), task.id, arguments.dataset)
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir():
+        raise UserError(f"--out {text or repr(text)}: is a folder; name a file")
+    return path
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -76,30 +78,34 @@ def _info(arguments: argparse.Namespace) -> int:
 def _split(arguments: argparse.Namespace) -> int:
     if arguments.keep_unsafe < 0:
         raise UserError(f"--keep_unsafe: {arguments.keep_unsafe} must not be negative")
-    parts = safe_only(_load(arguments), arguments.keep_unsafe, arguments.seed)
-    beside = arguments.out.with_suffix(".unsafe.hdf5")
-    for path, data in ((arguments.out, parts.safe), (beside, parts.unsafe)):
-        arrays = data.arrays()
-        # A file has no `last`: a cut is told by a time-out, which is all that DSRL's format can say.
-        arrays["timeouts"] = np.where(arrays["terminals"] > 0, 0.0, data.last.numpy()).astype(np.float32)
-        write_hdf5(path, arrays, task=load_task(arguments.task).id, split_seed=arguments.seed)
+    safe, unsafe = arguments.out, arguments.out.with_suffix(".unsafe.hdf5")
+    if arguments.dataset and Path(arguments.dataset).resolve() in (safe.resolve(), unsafe.resolve()):
+        raise UserError(f"--out {safe}: would overwrite the dataset that it is made from; name another file")
+    task = load_task(arguments.task)
+    parts = safe_only(load_dataset(make_env(task), task.id, arguments.dataset), arguments.keep_unsafe, arguments.seed)
+    for path, data in ((safe, parts.safe), (unsafe, parts.unsafe)):
+        write_transitions(path, data, task=task.id, split_seed=arguments.seed)
     print(parts.report())
-    print(f"Written to {arguments.out} and {beside}")
+    print(f"Written to {safe} and {unsafe}")
     return 0
 
 
 def _collect(arguments: argparse.Namespace) -> int:
+    from .collect import collect, is_there
+
     if arguments.episodes < 1 or arguments.workers < 1:
         raise UserError("--episodes and --workers must be 1 or more")
+    if arguments.seed < 0:
+        raise UserError(f"--seed: {arguments.seed} must not be negative")
     task = load_task(arguments.task)
-    if task.simulator == "embedded":
-        env = make_env(task, episodes=arguments.episodes, dataset_seed=arguments.seed)
-        write_hdf5(arguments.out, env.unwrapped.get_dataset(), task=task.id, seed=arguments.seed)  # type: ignore[attr-defined]
+    if task.simulator == "embedded":  # has drivers of its own, all episodes at once
+        settings = {"task": task.id, "seed": arguments.seed, "episodes": arguments.episodes}
+        env: Any = make_env(task, episodes=arguments.episodes, dataset_seed=arguments.seed)
+        if not is_there(arguments.out, settings):
+            write_hdf5(arguments.out, env.unwrapped.get_dataset(), **settings)
     else:
-        from .collect import collect
-
-        collect(task.id, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
         env = make_env(task)
+        collect(task, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
     print(f"Written to {arguments.out}")
     print(describe(load_dataset(env, task.id, arguments.out), env))
     return 0

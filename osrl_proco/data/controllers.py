@@ -61,7 +61,6 @@ Controller = Callable[[Any, Character, np.random.Generator], np.ndarray]
 
 CONTROLLERS: dict[str, Controller] = {
     "OfflinePointGoal1Gymnasium-v0": point_goal,
-    "OfflinePointGoal2Gymnasium-v0": point_goal,
 }
 
 

@@ -41,5 +41,6 @@ def safe_only(data: Transitions, keep_unsafe: int = 100, seed: int = 0) -> Split
         raise UserError(f"the safe-only split is empty: all {len(data)} transitions touch an unsafe state")
     violating = torch.nonzero(data.costs > 0).squeeze(1)
     order = torch.randperm(len(violating), generator=torch.Generator().manual_seed(seed))
-    chosen = violating[order[:keep_unsafe].sort().values]
-    return Split(data.keep(mask), data.index(chosen), len(data), len(violating))
+    aside = torch.zeros_like(mask)
+    aside[violating[order[:keep_unsafe]]] = True
+    return Split(data.keep(mask), data.keep(aside), len(data), len(violating))

@@ -35,6 +35,10 @@ def lost(data: Transitions, within: int = LOST_WITHIN) -> Tensor:
     return (following > 0) & (data.previous_costs == 0)
 
 
+def _range(values: Tensor) -> str:
+    return f"{float(values.min()):.2f} to {float(values.max()):.2f}"
+
+
 def describe(data: Transitions, env: gym.Env) -> str:
     """A table in words: sizes, spread of return and cost, shares of unsafe and of lost states."""
     returns, costs, lengths = episodes(data)
@@ -47,7 +51,8 @@ def describe(data: Transitions, env: gym.Env) -> str:
     lines = [
         f"  transitions           {len(data):9d}   episodes {len(returns)}, "
         f"terminals {int(data.terminals.sum())}, timeouts {int(data.timeouts.sum())}",
-        f"  observation, action   {data.observations.shape[1]:9d}  {data.actions.shape[1]:9d}",
+        f"  sizes of both         {data.observations.shape[1]:9d}  {data.actions.shape[1]:9d}",
+        f"  observations, actions {_range(data.observations)}, {_range(data.actions)}",
         f"  quantiles             {'  '.join(f'{q:9.0%}' for q in quantiles)}",
         f"  episode return        {spread(returns)}",
         f"  episode cost          {spread(costs)}",

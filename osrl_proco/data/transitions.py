@@ -12,6 +12,8 @@ from torch import Tensor
 
 # DSRL's arrays, in DSRL's order and by DSRL's names.
 KEYS = ("observations", "actions", "next_observations", "rewards", "costs", "terminals", "timeouts")
+# Known to a file only where rows were taken out: the label of a row's own state, whose step before may be gone.
+PREVIOUS = "previous_costs"
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Transitions:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Transitions:
-        """From DSRL's dict of arrays (`KEYS`), episode after episode."""
+        """From DSRL's dict of arrays (`KEYS`), episode after episode; `previous_costs` holds where it is given."""
         columns = {k: torch.from_numpy(np.ascontiguousarray(arrays[k], dtype=np.float32)) for k in KEYS}
         last = ((columns["terminals"] + columns["timeouts"]) > 0).float()
         previous = torch.zeros_like(last)
         previous[1:] = columns["costs"][:-1] * (1.0 - last[:-1])
+        if PREVIOUS in arrays:
+            previous = torch.from_numpy(np.ascontiguousarray(arrays[PREVIOUS], dtype=np.float32))
         if len(last):
             last[-1] = 1.0
         return cls(**columns, previous_costs=previous, last=last)
@@ -56,7 +60,7 @@ class Transitions:
         return Transitions(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def index(self, rows: Tensor) -> Transitions:
-        """The given rows (indices or a mask), columns as they are."""
+        """The given rows (indices or a mask), columns as they are: `last` still speaks of the rows' old neighbours."""
         return Transitions(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def keep(self, mask: Tensor) -> Transitions:

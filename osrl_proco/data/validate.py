@@ -1,0 +1,101 @@
+"""What a dataset must be before anything trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from ..errors import UserError
+from ..tasks import load_task, task_ids
+from .transitions import KEYS, PREVIOUS
+
+FLAGS = ("costs", "terminals", "timeouts", PREVIOUS)  # 0 or 1
+FAR = 100.0  # half widths of the action space: beyond, an action is no exploration noise but damage or another unit
+
+
+def validate(
+    arrays: Mapping[str, Any], name: str, task_id: str, observation_space: spaces.Space, action_space: spaces.Space
+) -> dict[str, np.ndarray]:
+    """The arrays, checked against DSRL's format and the task's spaces, flags and rewards as (N,).
+
+    Raises UserError, in one line that begins with `name`, for the first thing that does not fit.
+    """
+    missing = [k for k in KEYS if k not in arrays]
+    if missing:
+        raise UserError(f"{name}: key {missing[0]!r} is missing (needed: {', '.join(KEYS)})")
+    assert observation_space.shape is not None
+    assert action_space.shape is not None
+    shapes = {"observations": observation_space.shape, "next_observations": observation_space.shape}
+    shapes["actions"] = action_space.shape
+    checked: dict[str, np.ndarray] = {}
+    count = None
+    for key in [k for k in (*KEYS, *FLAGS) if k in arrays]:
+        array = _column(np.asarray(arrays[key]), shapes.get(key, ()), f"{name}: key {key!r}", task_id)
+        count = len(array) if count is None else count
+        if len(array) != count:
+            raise UserError(f"{name}: key {key!r} has {len(array)} rows, {KEYS[0]!r} has {count}")
+        if count == 0:
+            raise UserError(f"{name}: holds no transition")
+        _finite(array, f"{name}: key {key!r}")
+        checked[key] = array
+    for key in FLAGS:
+        odd = np.flatnonzero(~np.isin(checked.get(key, 0), (0, 1)))
+        if len(odd):
+            raise UserError(f"{name}: key {key!r} must hold 0 or 1; row {odd[0]} holds {checked[key][odd[0]]}")
+    if not (checked["terminals"].any() or checked["timeouts"].any()):
+        raise UserError(f"{name}: no episode ends: 'terminals' and 'timeouts' are 0 everywhere; mark each last step")
+    return checked
+
+
+def _column(array: np.ndarray, row: tuple[int, ...], what: str, task_id: str) -> np.ndarray:
+    """The array with rows of shape `row`; (N, 1) passes for (N,), as in DSRL's own reader."""
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{what} holds {array.dtype}, not numbers")
+    if array.ndim == 0:
+        raise UserError(f"{what} is a single value; it must have one row per transition")
+    if row == () and array.shape[1:] == (1,):
+        return array[:, 0]
+    if array.shape[1:] != row:
+        raise UserError(f"{what} has rows of shape {array.shape[1:]}; {task_id} has {row}{_others(what, array)}")
+    return array
+
+
+def _others(what: str, array: np.ndarray) -> str:
+    """The tasks that have observations of this size."""
+    if not what.endswith("observations'") or array.ndim != 2:
+        return ""
+    fitting = [i for i in task_ids() if load_task(i).obs_dim == array.shape[1]]
+    return f"; that is the size of {', '.join(fitting)}" if fitting else ""
+
+
+def _finite(array: np.ndarray, what: str) -> None:
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        finite = np.isfinite(array.astype(np.float32, copy=False)).reshape(len(array), -1).all(1)
+    if not finite.all():
+        rows = np.flatnonzero(~finite)
+        raise UserError(
+            f"{what} has NaN or infinity in {len(rows)} rows, the first is row {rows[0]}; drop or mend them"
+        )
+
+
+def bounded_actions(actions: np.ndarray, space: spaces.Space, name: str) -> tuple[np.ndarray, float]:
+    """The actions (N, act_dim) within the action space, and the share of rows that were not.
+
+    DSRL recorded what its policies put out, and its simulators clip that: several of its own datasets leave [-1, 1]
+    (https://github.com/liuzuxin/DSRL/issues/5). What acted is the clipped action. Raises UserError for actions so far
+    out that they cannot be meant.
+    """
+    if not isinstance(space, spaces.Box):
+        return actions, 0.0
+    centre, half = (space.high + space.low) / 2, (space.high - space.low) / 2
+    far = np.flatnonzero((np.abs(actions - centre) > FAR * half).any(1))
+    if len(far):
+        raise UserError(
+            f"{name}: key 'actions' is far outside the action space in {len(far)} rows, the first is row {far[0]}; "
+            f"bring it to the task's unit ({space.low.min():g} to {space.high.max():g})"
+        )
+    clipped = np.clip(actions, space.low, space.high)
+    return clipped, float((np.abs(clipped - actions) > 1e-4 * half).any(1).mean())
