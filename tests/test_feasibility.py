@@ -46,9 +46,9 @@ def test_expectile_loss_by_hand():
 @settings(deadline=None, max_examples=50)
 def test_the_minimiser_of_the_expectile_loss_leans_to_the_low_end(values, tau):
     q = torch.tensor(values, dtype=torch.float64)
-    v = q.mean()
+    v, one = q.mean(), torch.ones((), dtype=torch.float64)
     for _ in range(500):  # fixed point: the weighted mean whose weights depend on itself
-        weight = torch.where(q > v, 1 - tau, tau)
+        weight = torch.where(q > v, one - tau, one * tau)
         v = (weight * q).sum() / weight.sum()
     assert q.min() - 1e-6 <= v <= q.mean() + 1e-6
     assert (expectile_loss(q - v, tau) <= expectile_loss(q - v - 0.01, tau) + 1e-9) & (
@@ -62,9 +62,9 @@ def test_an_imagined_violation_never_makes_an_infeasible_state_feasible(recorded
     """Theorem 4.8 at one state: adding a positive Q to the sample keeps a positive expectile positive."""
 
     def expectile(q):
-        v = q.mean()
+        v, one = q.mean(), torch.ones((), dtype=torch.float64)
         for _ in range(500):
-            weight = torch.where(q > v, 1 - tau, tau)
+            weight = torch.where(q > v, one - tau, one * tau)
             v = (weight * q).sum() / weight.sum()
         return v
 
