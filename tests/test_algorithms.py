@@ -137,18 +137,32 @@ def test_the_deterministic_policy_is_deterministic_and_in_bounds(name, proco):
     assert first.abs().max() <= 1.0
 
 
-def test_bcql_takes_a_feasible_candidate_where_there_is_one():
-    agent = proco_agent("bcql")
-    model = agent.model
-
-    class Left(torch.nn.Module):
-        def q(self, observations, actions):
-            return actions[:, 0] - 0.1  # feasible: to the left
-
-    model.cost_critic = Left()
+def test_bcql_takes_the_likeliest_candidate_that_loses_no_safety():
+    model = proco_agent("bcql").model
     observations = torch.randn(50, 4)
-    candidates_left = model.policy(observations)[:, 0] <= 0.1
-    assert candidates_left.float().mean() > 0.9
+
+    class Danger(torch.nn.Module):
+        """Q grows to the right; V allows what is left of `limit`."""
+
+        def __init__(self, limit):
+            super().__init__()
+            self.limit = limit
+
+        def q(self, observations, actions):
+            return actions[:, 0]
+
+        def value(self, observations):
+            return torch.full((len(observations),), self.limit)
+
+    model.cost_critic = Danger(1.0)  # capped at 0: to the left of the middle
+    anywhere = model.policy(observations)[:, 0]
+    model.cost_critic = Danger(-2.0)  # nothing is that safe: the leftmost
+    leftmost = model.policy(observations)[:, 0]
+    assert (leftmost <= anywhere).all()
+    allowed = leftmost <= 0
+    assert allowed.any()
+    assert (anywhere[allowed] <= 0).all()
+    assert torch.equal(anywhere[~allowed], leftmost[~allowed])
 
 
 def test_a_twin_of_ones_own_takes_two_lines():

@@ -18,11 +18,12 @@ class ProcoBCQL(ProcoMixin, BCQL):
     """OSRL's BCQL; with PROCO it chooses among several of the VAE's actions.
 
     OSRL's policy perturbs a single sample of the VAE by at most `phi`, which no critic can turn away from a wall.
-    With PROCO, `CANDIDATES` samples of the VAE's prior are tried, the likeliest first, and the first that is feasible
-    (Q_c <= 0) is taken, or where none is the one of the lowest Q_c: the stock policy, turned away only where it must
-    be. OSRL clips latents to 0.5, which keeps to the commonest action of the data; the rare one that brakes lies
-    further out, so the prior is sampled whole. (BCQ itself takes the highest reward value; on PointGoal1 that value is
-    too rough to choose among 32 by: reward 0.16 instead of 0.69 after 5,000 updates.)
+    With PROCO, `CANDIDATES` samples of the VAE's prior are tried, the likeliest first, and the first that loses no
+    safety (Q_c <= min{V, 0}) is taken, or where there is none the one of the lowest Q_c: the stock policy, turned away
+    only where it must be. Against Q_c <= 0 alone, which rides the boundary: on OfflineBrake-v0 every one of 50 episodes
+    was free of violations instead of 21. OSRL clips latents to 0.5, which keeps to the commonest action of the data;
+    the rare one that brakes lies further out, so the prior is sampled whole. BCQ itself takes the highest reward value,
+    which is too rough to choose by early on: on PointGoal1 a reward of 0.16 instead of 0.69 after 5,000 updates.
     """
 
     def policy(self, observations: Tensor, deterministic: bool = True) -> Tensor:
@@ -38,6 +39,6 @@ class ProcoBCQL(ProcoMixin, BCQL):
         repeated = observations.repeat_interleave(CANDIDATES, 0)
         candidates = self.actor(repeated, self.vae.decode(repeated, latents.repeat(count, 1)))
         unsafe = self.cost_critic.q(repeated, candidates).view(count, CANDIDATES)  # type: ignore[operator]
-        feasible = unsafe <= 0
-        chosen = torch.where(feasible.any(1), feasible.float().argmax(1), unsafe.argmin(1))
+        no_worse = unsafe <= self.cost_critic.value(observations).clamp_max(0.0)[:, None]  # type: ignore[operator]
+        chosen = torch.where(no_worse.any(1), no_worse.float().argmax(1), unsafe.argmin(1))
         return candidates.view(count, CANDIDATES, -1)[torch.arange(count, device=device), chosen]
