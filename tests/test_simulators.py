@@ -10,9 +10,8 @@ pytest.importorskip("safety_gymnasium")
 
 from osrl_proco.costs import load_cost_function
 from osrl_proco.data.collect import collect
-from osrl_proco.data.load import load_dataset, read_hdf5
+from osrl_proco.data.load import load_dataset
 from osrl_proco.data.statistics import episodes, lost
-from osrl_proco.data.transitions import KEYS
 from osrl_proco.errors import UserError
 from osrl_proco.evaluate import evaluate, make_env
 from osrl_proco.tasks import load_task, task_ids
@@ -31,28 +30,10 @@ def test_the_layout_is_the_simulators(task_id):
 
 
 @pytest.mark.slow
-def test_collecting_is_deterministic_resumable_and_worth_learning_from(tmp_path):
-    one, two, resumed = (tmp_path / f"{n}.hdf5" for n in ("one", "two", "resumed"))
-    collect(POINT, 4, 5, one, workers=1, progress=False)
-    collect(POINT, 4, 5, two, workers=2, progress=False)
-    first, second = read_hdf5(one, POINT), read_hdf5(two, POINT)
-    assert all(np.array_equal(first[k], second[k]) for k in KEYS)
-
-    from osrl_proco.data import collect as module
-
-    done = []
-    whole, module._episode = module._episode, lambda job: (whole(job), done.append(job), done[1])  # stops after two
-    with pytest.raises(IndexError):
-        collect(POINT, 4, 5, resumed, workers=1, progress=False)
-    module._episode = whole
-    assert not resumed.exists()
-    with pytest.raises(UserError, match="another collection"):
-        collect(POINT, 4, 6, resumed, workers=1, progress=False)
-    collect(POINT, 4, 5, resumed, workers=1, progress=False)
-    assert all(np.array_equal(first[k], read_hdf5(resumed, POINT)[k]) for k in KEYS)
-
+def test_collected_data_are_worth_learning_from_and_the_cost_function_finds_every_violation(tmp_path):
     task = load_task(POINT)
-    data = load_dataset(make_env(task), POINT, one)
+    collect(task, 3, 5, tmp_path / "d.hdf5", workers=1, progress=False)
+    data = load_dataset(make_env(task), POINT, tmp_path / "d.hdf5")
     returns, costs, lengths = episodes(data)
     assert (lengths == 1000).all()
     assert returns.mean() > 5
