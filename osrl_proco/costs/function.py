@@ -25,7 +25,7 @@ class CostFunction:
     def __init__(self, source: str, task: Task) -> None:
         self.source, self.task = source, task
         self.sha256 = hashlib.sha256(source.encode()).hexdigest()
-        self._function = parse(source)
+        self.tree = parse(source)
 
     @property
     def provenance(self) -> str:
@@ -41,12 +41,12 @@ class CostFunction:
     def raw(self, observations: Tensor) -> Tensor:
         """What the text itself returns, checked for shape and kind only."""
         observations = observations.detach()
-        result = Evaluation(self.task, observations).run(self._function)
+        result = Evaluation(self.task, observations).run(self.tree)
         if not isinstance(result, Tensor):
-            raise LanguageError(self._function, "return a tensor with one value per state, not a number")
+            raise LanguageError(self.tree, "return a tensor with one value per state, not a number")
         if result.shape != observations.shape[:-1]:
             raise LanguageError(
-                self._function,
+                self.tree,
                 f"returned shape {tuple(result.shape)} for states of shape {tuple(observations.shape[:-1])}: one value "
                 "per state is needed; reduce the entry's own axis with x[..., 0] or dim=-1",
             )

@@ -130,10 +130,14 @@ class Evaluation:
         if len(node.ops) > 1:
             raise LanguageError(node, "compare two values at a time and join the results with &")
         left, right = self.value(node.left), self.value(node.comparators[0])
+        self.compared(node, left, right)
         try:
             return _COMPARE[type(node.ops[0])](self._number(node, left), self._number(node, right))
         except (TypeError, RuntimeError) as error:
             raise LanguageError(node, first_line(error)) from None
+
+    def compared(self, node: ast.Compare, left: Any, right: Any) -> None:
+        """Called before every comparison, with both sides; does nothing here."""
 
     def _subscript(self, node: ast.Subscript) -> Any:
         if isinstance(node.value, ast.Name) and node.value.id == "obs":
