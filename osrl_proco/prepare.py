@@ -13,7 +13,7 @@ import torch
 
 from .config import ProcoConfig
 from .costs import load_cost_function
-from .data.load import load_dataset
+from .data.load import load_dataset, unsafe_file
 from .data.split import safe_only
 from .data.transitions import Transitions
 from .dynamics import Dynamics, fit
@@ -49,8 +49,8 @@ def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transit
     split = safe_only(data, config.keep_unsafe, config.seed)
     print(f"Safe-only data: {split.report()}")
     if len(split.unsafe) == 0 and config.dataset:
-        beside = Path(config.dataset).with_suffix(".unsafe.hdf5")
-        if beside.is_file():  # both written by `data split`
+        beside = unsafe_file(config.dataset)
+        if beside.is_file():
             return split.safe, load_dataset(env, task.id, beside)
     return split.safe, split.unsafe
 

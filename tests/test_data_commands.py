@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 from types import SimpleNamespace
 
-import gymnasium as gym
-import h5py
 import numpy as np
 import pytest
 
@@ -85,34 +82,6 @@ def test_a_mistake_is_one_line_and_status_2(capsys, line, message):
     assert status == 2
     assert message in error
     assert error.count("\n") == 1
-
-
-class Downloads(gym.Env):
-    """DSRL's interface to a dataset that cannot be had."""
-
-    observation_space = gym.spaces.Box(-1, 1, (2,))
-    action_space = gym.spaces.Box(-1, 1, (1,))
-    dataset_url = "https://example.org/a.hdf5"
-
-    def __init__(self, error, cached):
-        self.error, self.dataset_filepath = error, str(cached)
-
-    def get_dataset(self):
-        raise self.error
-
-
-@pytest.mark.parametrize(
-    "error", [OSError("no route"), http.client.IncompleteRead(b"x"), AssertionError("key costs"), ValueError("no URL")]
-)
-def test_a_dataset_that_cannot_be_downloaded_or_read(tmp_path, error):
-    cached = tmp_path / "a.hdf5"
-    with pytest.raises(UserError, match=r"dataset of X-v0: could not be downloaded .*--dataset FILE"):
-        load_dataset(Downloads(error, cached), "X-v0")
-    with h5py.File(cached, "w"):
-        pass
-    with pytest.raises(UserError, match=r"a\.hdf5: .*remove it") as raised:
-        load_dataset(Downloads(error, cached), "X-v0")
-    assert "\n" not in str(raised.value)
 
 
 def test_an_environment_without_a_dataset():

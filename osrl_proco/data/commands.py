@@ -1,25 +1,27 @@
-"""`osrl-proco data info|split|collect`."""
+"""`osrl-proco data info|split|collect|download`."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..evaluate import make_env
 from ..tasks import load_task
+from .download import download
 from .hdf5 import write_hdf5, write_transitions
-from .load import load_dataset
+from .load import load_dataset, load_file, unsafe_file
 from .split import safe_only
 from .statistics import describe
 
 
 def main(argv: list[str]) -> int:
-    """Parse and run one of the three actions."""
+    """Parse and run one of the four actions."""
     parser = argparse.ArgumentParser(prog="osrl-proco data", description="Look at, split and make datasets.")
-    actions = parser.add_subparsers(dest="action", metavar="info|split|collect", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="info|split|collect|download", required=True)
 
     info = actions.add_parser("info", help="what a dataset holds", description="Print what a task's dataset holds.")
     _task_and_dataset(info)
@@ -50,8 +52,20 @@ def main(argv: list[str]) -> int:
         "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: cores)"
     )
 
+    fetch = actions.add_parser(
+        "download",
+        help="fetch DSRL's own dataset of a task",
+        description="Fetch DSRL's dataset of a task into DSRL_DATASET_DIR (default: DSRL's own folder), going on where "
+        "an earlier download was cut, and check size and hash. Nothing is done where the file is there.",
+    )
+    fetch.add_argument("--task", required=True, metavar="ID", help="task id")
+    fetch.add_argument(
+        "--mirror", action="append", default=[], metavar="URL", help="host to try first (also: OSRL_PROCO_MIRRORS)"
+    )
+    fetch.add_argument("--sha256", metavar="HEX", help="SHA-256 that the file must have (default: what the host says)")
+
     arguments = parser.parse_args(argv)
-    return {"info": _info, "split": _split, "collect": _collect}[arguments.action](arguments)
+    return {"info": _info, "split": _split, "collect": _collect, "download": _download}[arguments.action](arguments)
 
 
 def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +92,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _split(arguments: argparse.Namespace) -> int:
     if arguments.keep_unsafe < 0:
         raise UserError(f"--keep_unsafe: {arguments.keep_unsafe} must not be negative")
-    safe, unsafe = arguments.out, arguments.out.with_suffix(".unsafe.hdf5")
+    safe, unsafe = arguments.out, unsafe_file(arguments.out)
     if arguments.dataset and Path(arguments.dataset).resolve() in (safe.resolve(), unsafe.resolve()):
         raise UserError(f"--out {safe}: would overwrite the dataset that it is made from; name another file")
     task = load_task(arguments.task)
@@ -87,6 +101,15 @@ def _split(arguments: argparse.Namespace) -> int:
         write_transitions(path, data, task=task.id, split_seed=arguments.seed)
     print(parts.report())
     print(f"Written to {safe} and {unsafe}")
+    return 0
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    if arguments.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", arguments.sha256):
+        raise UserError(f"--sha256: {arguments.sha256!r} is no SHA-256 (64 hexadecimal digits)")
+    task = load_task(arguments.task)
+    path = download(task.id, arguments.mirror, arguments.sha256)
+    print(f"{path}: {len(load_file(task, path))} transitions")
     return 0
 
 
