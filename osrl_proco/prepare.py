@@ -46,7 +46,7 @@ def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transit
     data = _pre_process(config, env, task, load_dataset(env, task.id, config.dataset))
     if not config.safe_only:
         return data, data.keep(data.costs > 0)
-    split = safe_only(data, config.keep_unsafe, config.seed)
+    split = safe_only(data, config.keep_unsafe, config.seed, config.unsafe_share)
     print(f"Safe-only data: {split.report()}")
     if len(split.unsafe) == 0 and config.dataset:
         beside = unsafe_file(config.dataset)
