@@ -8,14 +8,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from ..errors import UserError
 from ..evaluate import make_env
-from ..tasks import load_task
+from ..tasks import Task, load_task
 from .download import download
 from .hdf5 import read_arrays, write_hdf5, write_transitions
 from .load import load_dataset, load_file, spaces_of, unsafe_file
 from .split import safe_only
 from .statistics import describe
+from .transitions import Transitions
 from .validate import findings
 
 
@@ -96,11 +99,21 @@ def _file(text: str) -> Path:
 
 def _info(arguments: argparse.Namespace) -> int:
     task = load_task(arguments.task)
-    env = make_env(task)
-    data = load_dataset(env, task.id, arguments.dataset)
+    env, data = _open(task, arguments.dataset)
     print(f"{task.id}: {arguments.dataset or 'its own dataset'}")
     print(describe(data, env))
     return 0
+
+
+def _open(task: Task, dataset: str | None) -> tuple[gym.Env | None, Transitions]:
+    """The dataset, and the task's environment: not needed for a file, but it knows the reference returns."""
+    try:
+        env = make_env(task)
+    except UserError:
+        if dataset is None:
+            raise
+        return None, load_file(dataset, task)
+    return env, load_dataset(env, task.id, dataset)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -125,7 +138,7 @@ def _split(arguments: argparse.Namespace) -> int:
     if arguments.dataset and Path(arguments.dataset).resolve() in (safe.resolve(), unsafe.resolve()):
         raise UserError(f"--out {safe}: would overwrite the dataset that it is made from; name another file")
     task = load_task(arguments.task)
-    data = load_dataset(make_env(task), task.id, arguments.dataset)
+    _, data = _open(task, arguments.dataset)
     parts = safe_only(data, arguments.keep_unsafe, arguments.seed, arguments.unsafe_share)
     for path, data in ((safe, parts.safe), (unsafe, parts.unsafe)):
         write_transitions(path, data, task=task.id, split_seed=arguments.seed, unsafe_share=arguments.unsafe_share)

@@ -82,8 +82,9 @@ def _task_of(handle: h5py.File, path: Path) -> str | None:
     return f"Offline{name[1]}" if name else None
 
 
-def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray], **attributes: Any) -> None:
+def write_hdf5(path: str | Path, arrays: Mapping[str, np.ndarray], **attributes: Any) -> None:
     """Write DSRL's arrays to `path`, whole or not at all. Raises UserError if that fails (a folder, disk full)."""
+    path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
