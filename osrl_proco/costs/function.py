@@ -10,8 +10,11 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..tasks import Task
+from .grammar import parse
 from .interpreter import Evaluation
-from .language import LanguageError, parse
+from .language import LanguageError
+
+BLOCK = 65_536  # states evaluated at a time; what one block may compute is bounded, so memory is
 
 
 class CostFunction:
@@ -24,8 +27,8 @@ class CostFunction:
 
     def __init__(self, source: str, task: Task) -> None:
         self.source, self.task = source, task
-        self.sha256 = hashlib.sha256(source.encode()).hexdigest()
         self.tree = parse(source)
+        self.sha256 = hashlib.sha256(source.encode()).hexdigest()
 
     @property
     def provenance(self) -> str:
@@ -39,24 +42,31 @@ class CostFunction:
 
     @torch.no_grad()
     def raw(self, observations: Tensor) -> Tensor:
-        """What the text itself returns, checked for shape and kind only."""
+        """What the text itself returns, checked for shape and kind only; never a view of the observations."""
+        if observations.shape[-1] != self.task.obs_dim:
+            raise ValueError(
+                f"observations have {observations.shape[-1]} entries, {self.task.id} has {self.task.obs_dim}"
+            )
         observations = observations.detach()
-        result = Evaluation(self.task, observations).run(self.tree)
+        states = observations.reshape(-1, observations.shape[-1])
+        labels = torch.cat([self._block(block, observations) for block in states.split(BLOCK)])
+        return labels.reshape(observations.shape[:-1])
+
+    def _block(self, states: Tensor, observations: Tensor) -> Tensor:
+        result = Evaluation(self.task, states).run(self.tree)
         if not isinstance(result, Tensor):
             raise LanguageError(self.tree, "return a tensor with one value per state, not a number")
-        if result.shape != observations.shape[:-1]:
+        batch = observations.shape[:-1]
+        if result.shape != states.shape[:1]:
+            shape = (*batch, *result.shape[1:]) if result.dim() else ()
             raise LanguageError(
                 self.tree,
-                f"returned shape {tuple(result.shape)} for states of shape {tuple(observations.shape[:-1])}: one value "
+                f"returned shape {tuple(shape)} for states of shape {tuple(batch)}: one value "
                 "per state is needed; reduce the entry's own axis with x[..., 0] or dim=-1",
             )
         return result
 
     def __call__(self, observations: Tensor) -> Tensor:
-        if observations.shape[-1] != self.task.obs_dim:
-            raise ValueError(
-                f"observations have {observations.shape[-1]} entries, {self.task.id} has {self.task.obs_dim}"
-            )
         result = self.raw(observations).float()
         safe = (result == 0) & torch.isfinite(observations).all(-1)
         return (~safe).float()
@@ -65,7 +75,7 @@ class CostFunction:
 def load_cost_function(path: Path, task: Task) -> CostFunction:
     """The cost function in a file, tried once. Raises UserError if it is missing, not in the language, or fails."""
     try:
-        function = CostFunction(path.read_text(), task)
+        function = CostFunction(path.read_text(encoding="utf-8"), task)
         function.raw(torch.zeros(3, task.obs_dim))
         return function
     except OSError as error:

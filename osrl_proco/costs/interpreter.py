@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,7 +12,20 @@ from torch import Tensor
 
 from ..errors import first_line
 from ..tasks import Task
-from .language import _BINARY, _COMPARE, _UNARY, CONSTANTS, FUNCTIONS, MAX_STEPS, METHODS_ONLY, SCALARS, LanguageError
+from .language import (
+    BINARY,
+    COMPARE,
+    CONSTANTS,
+    FUNCTIONS,
+    MAX_AXES,
+    MAX_NUMBERS,
+    MAX_STEPS,
+    METHODS_ONLY,
+    SCALARS,
+    UNARY,
+    LanguageError,
+    is_number,
+)
 
 
 class _Return(Exception):
@@ -27,12 +41,12 @@ _TORCH, _LINALG = _Module(), _Module()
 
 
 class Evaluation:
-    """One call of a cost function: local names, a budget of steps, the observations."""
+    """One call of a cost function: local names, a budget of steps and of numbers, the observations (N, obs_dim)."""
 
     def __init__(self, task: Task, observations: Tensor) -> None:
         self.task, self.observations = task, observations
         self.names: dict[str, Any] = {"torch": _TORCH, "math": _TORCH}
-        self.steps = 0
+        self.steps, self.numbers = 0, 0
 
     def run(self, function: ast.FunctionDef) -> Any:
         """What the function returns. Raises LanguageError where it does what the language does not allow."""
@@ -41,6 +55,43 @@ class Evaluation:
         except _Return as result:
             return result.value
         raise LanguageError(function, "the function ends without return")
+
+    # ---- budgets ------------------------------------------------------------------------------------------------
+
+    def _spend(self, node: ast.AST) -> None:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise LanguageError(node, f"more than {MAX_STEPS} steps: shorten the loop")
+
+    def _meet(self, node: ast.AST, values: list[Any]) -> None:
+        """Before tensors are combined: they have as many axes, and what comes of them is not too large."""
+        tensors = [v for v in values if isinstance(v, Tensor) and v.dim()]
+        if len({t.dim() for t in tensors}) > 1:
+            raise LanguageError(
+                node,
+                f"tensors of shapes {', '.join(str(('...', *t.shape[1:])) for t in tensors)}: give them as many axes, "
+                "with x[..., None] or keepdim=True",
+            )
+        try:
+            width = math.prod(torch.broadcast_shapes(*(t.shape[1:] for t in tensors)))
+        except RuntimeError as error:
+            raise LanguageError(node, first_line(error)) from None
+        self.numbers += width
+        if self.numbers > MAX_NUMBERS:
+            raise LanguageError(node, f"more than {MAX_NUMBERS} numbers computed per state")
+
+    def _guarded(self, node: ast.AST, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Call an operation of the language; whatever it raises becomes a LanguageError with the line."""
+        self._meet(node, [*arguments, *keywords.values()])
+        try:
+            value = function(*arguments, **keywords)
+        except LanguageError as error:
+            raise LanguageError(node, str(error)) from None
+        except Exception as error:
+            raise LanguageError(node, first_line(error)) from None
+        if not isinstance(value, Tensor) and not is_number(value):
+            raise LanguageError(node, f"the result is not a number up to 1e12 but {value!r}")
+        return value
 
     # ---- statements ---------------------------------------------------------------------------------------------
 
@@ -58,23 +109,24 @@ class Evaluation:
             elif isinstance(statement, ast.If):
                 self._block(statement.body if self._condition(statement.test) else statement.orelse)
             elif isinstance(statement, ast.For):
-                bounds = [self.value(a) for a in statement.iter.args]  # type: ignore[attr-defined]
-                if not all(isinstance(b, int) and abs(b) <= MAX_STEPS for b in bounds) or not 1 <= len(bounds) <= 3:
-                    raise LanguageError(statement, f"range takes whole numbers up to {MAX_STEPS}")
-                for i in range(*bounds):
+                for i in self._range(statement):
                     self.names[statement.target.id] = i  # type: ignore[attr-defined]
                     self._block(statement.body)
 
-    def _spend(self, node: ast.AST) -> None:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise LanguageError(node, f"more than {MAX_STEPS} steps: shorten the loop")
+    def _range(self, statement: ast.For) -> range:
+        bounds = [self.value(a) for a in statement.iter.args]  # type: ignore[attr-defined]
+        whole = all(isinstance(b, int) and abs(b) <= MAX_STEPS for b in bounds)
+        if not whole or not 1 <= len(bounds) <= 3 or bounds[2:] == [0]:
+            raise LanguageError(statement, f"range takes whole numbers up to {MAX_STEPS}, and a step that is not 0")
+        return range(*bounds)
 
     def _condition(self, node: ast.expr) -> bool:
-        value = self.value(node)
+        return bool(self._plain(node, self.value(node)))
+
+    def _plain(self, node: ast.expr, value: Any) -> Any:
         if isinstance(value, Tensor):
             raise LanguageError(node, "a tensor is not one condition but many: use torch.where, &, | and ~")
-        return bool(value)
+        return value
 
     # ---- expressions --------------------------------------------------------------------------------------------
 
@@ -89,16 +141,15 @@ class Evaluation:
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.Not):
                 return not self._condition(node.operand)
-            return _UNARY[type(node.op)](self._number(node, self.value(node.operand)))
+            return self._guarded(node, UNARY[type(node.op)], self._operand(node, self.value(node.operand)))
         if isinstance(node, ast.Compare):
             return self._compare(node)
         if isinstance(node, ast.BoolOp):
-            parts = (self._condition(v) for v in node.values)
-            return all(parts) if isinstance(node.op, ast.And) else any(parts)
+            return self._and_or(node)
         if isinstance(node, ast.IfExp):
             return self.value(node.body if self._condition(node.test) else node.orelse)
         if isinstance(node, ast.Tuple):
-            return tuple(self._index(e) for e in node.elts)
+            return tuple(self._index_part(e) for e in node.elts)
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
         if isinstance(node, ast.Attribute):
@@ -114,30 +165,30 @@ class Evaluation:
             raise LanguageError(node, f"name {name!r} is not defined")
         return self.names[name]
 
-    def _number(self, node: ast.AST, value: Any) -> Any:
-        if isinstance(value, Tensor) or (isinstance(value, (int, float)) and abs(value) < 1e12):
+    def _operand(self, node: ast.AST, value: Any) -> Any:
+        if isinstance(value, Tensor) or is_number(value):
             return value
-        raise LanguageError(node, f"expected a tensor or a number, not {type(value).__name__}")
+        raise LanguageError(node, f"expected a tensor or a number up to 1e12, not {type(value).__name__}")
 
     def _binary(self, node: ast.AST, operator: ast.operator, left: Any, right: Any) -> Any:
-        left, right = self._number(node, left), self._number(node, right)
-        try:
-            return self._number(node, _BINARY[type(operator)](left, right))
-        except (TypeError, RuntimeError, ZeroDivisionError, OverflowError) as error:
-            raise LanguageError(node, first_line(error)) from None
+        return self._guarded(node, BINARY[type(operator)], self._operand(node, left), self._operand(node, right))
 
     def _compare(self, node: ast.Compare) -> Any:
-        if len(node.ops) > 1:
-            raise LanguageError(node, "compare two values at a time and join the results with &")
         left, right = self.value(node.left), self.value(node.comparators[0])
         self.compared(node, left, right)
-        try:
-            return _COMPARE[type(node.ops[0])](self._number(node, left), self._number(node, right))
-        except (TypeError, RuntimeError) as error:
-            raise LanguageError(node, first_line(error)) from None
+        return self._guarded(node, COMPARE[type(node.ops[0])], self._operand(node, left), self._operand(node, right))
 
     def compared(self, node: ast.Compare, left: Any, right: Any) -> None:
         """Called before every comparison, with both sides; does nothing here."""
+
+    def _and_or(self, node: ast.BoolOp) -> Any:
+        """As in Python, the operand that decided."""
+        value: Any = None
+        for part in node.values:
+            value = self._plain(part, self.value(part))
+            if bool(value) is isinstance(node.op, ast.Or):
+                break
+        return value
 
     def _subscript(self, node: ast.Subscript) -> Any:
         if isinstance(node.value, ast.Name) and node.value.id == "obs":
@@ -147,34 +198,38 @@ class Evaluation:
                     return self.observations[..., entry.start : entry.stop]
             names = ", ".join(e.name for e in self.task.entries)
             raise LanguageError(node, f"obs has no entry {name!r}; it has {names}")
-        tensor, index = self.value(node.value), self._index(node.slice)
+        tensor = self.value(node.value)
         if not isinstance(tensor, Tensor):
             raise LanguageError(node, "only tensors can be indexed")
-        parts = index if isinstance(index, tuple) else (index,)
-        if not parts or parts[0] is not Ellipsis:
+        elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        parts = tuple(self._index_part(e) for e in elements)
+        if not parts or parts[0] is not Ellipsis or Ellipsis in parts[1:]:
             raise LanguageError(node, "index the last axis only, as in x[..., 0]: the others are the batch")
+        if sum(p is not None for p in parts[1:]) >= max(tensor.dim(), 1):
+            raise LanguageError(node, "more indices than the tensor has axes of its own: the others are the batch")
+        if tensor.dim() + parts.count(None) > MAX_AXES:
+            raise LanguageError(node, f"a tensor with more than {MAX_AXES} axes")
         try:
-            return tensor[index]
+            return tensor[parts]
         except (IndexError, TypeError, ValueError, RuntimeError) as error:
             raise LanguageError(node, first_line(error)) from None
 
-    def _index(self, node: ast.expr) -> Any:
+    def _index_part(self, node: ast.expr) -> Any:
+        """A whole number, a slice, None or ...: nothing that picks or repeats states."""
         if isinstance(node, ast.Slice):
-            parts = [None if p is None else self.value(p) for p in (node.lower, node.upper, node.step)]
-            if not all(p is None or isinstance(p, int) for p in parts):
+            bounds = [None if p is None else self.value(p) for p in (node.lower, node.upper, node.step)]
+            if not all(b is None or _is_whole(b) for b in bounds):
                 raise LanguageError(node, "slices take whole numbers")
-            return slice(*parts)
+            return slice(*bounds)
         value = self.value(node)
-        if isinstance(value, (Tensor, str, float)):
-            raise LanguageError(node, "an index must be a whole number, a slice or ...")
-        return value
+        if value is None or value is Ellipsis or _is_whole(value):
+            return value
+        raise LanguageError(node, "only whole numbers, slices, None and ... can stand here, side by side")
 
     def _attribute(self, node: ast.Attribute) -> Any:
         owner = self.value(node.value)
         if owner is _TORCH and node.attr in CONSTANTS:
             return CONSTANTS[node.attr]
-        if owner is _TORCH and node.attr == "inf":
-            return math.inf
         if owner is _TORCH and node.attr == "linalg":
             return _LINALG
         raise LanguageError(node, f"{node.attr!r} must be called here")
@@ -183,43 +238,27 @@ class Evaluation:
         arguments = [self.value(a) for a in node.args]
         keywords = {"dim" if k.arg == "axis" else str(k.arg): self.value(k.value) for k in node.keywords}
         if isinstance(node.func, ast.Name):
-            function = SCALARS.get(node.func.id)
-            if function is None:
-                raise LanguageError(node, f"{node.func.id!r} is not a function of the language; use torch functions")
+            function = SCALARS[node.func.id]
             if any(isinstance(a, Tensor) for a in arguments):
                 raise LanguageError(node, f"use torch.{node.func.id} or the method for tensors")
+            if not arguments or keywords or not all(is_number(a) for a in arguments):
+                raise LanguageError(node, f"{node.func.id} takes numbers")
+            return self._guarded(node, function, *arguments)
+        assert isinstance(node.func, ast.Attribute)
+        owner, name = self.value(node.func.value), node.func.attr
+        if isinstance(owner, Tensor):
+            operation = METHODS_ONLY.get(name) or FUNCTIONS.get(name)
+            arguments.insert(0, owner)
         else:
-            assert isinstance(node.func, ast.Attribute)
-            owner, name = self.value(node.func.value), node.func.attr
-            if isinstance(owner, Tensor):
-                function = METHODS_ONLY.get(name) or FUNCTIONS.get(name)
-                arguments.insert(0, owner)
-            else:
-                on_module = owner is _TORCH or (owner is _LINALG and name == "norm")
-                function = FUNCTIONS.get(name) if on_module else None
-            if function is None:
-                raise LanguageError(node, f"{name!r} is not an operation on this")
-            if not isinstance(arguments[0] if arguments else None, Tensor) and name not in ("where", "pow"):
-                arguments = self._numbers_to_tensor(node, arguments)
-        try:
-            return self._value_of_call(node, function(*arguments, **keywords))
-        except LanguageError as error:
-            raise LanguageError(node, str(error)) from None
-        except (TypeError, RuntimeError, ValueError, IndexError, OverflowError) as error:
-            raise LanguageError(node, first_line(error)) from None
-
-    def _numbers_to_tensor(self, node: ast.AST, arguments: list[Any]) -> list[Any]:
-        """torch.sqrt(2.0) and the like: a number becomes a tensor without dims."""
-        if not arguments or not isinstance(arguments[0], (int, float)):
-            raise LanguageError(node, "expected a tensor first")
-        first = torch.full((), float(arguments[0]), device=self.observations.device)
-        return [first, *arguments[1:]]
-
-    def _value_of_call(self, node: ast.AST, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.numel() > 4 * max(self.observations.numel(), 1) + 64:
-            raise LanguageError(node, "a tensor larger than four times the observations")
-        return value
+            on_module = owner is _TORCH or (owner is _LINALG and name == "norm")
+            operation = FUNCTIONS.get(name) if on_module else None
+        if operation is None:
+            raise LanguageError(node, f"{name!r} is not an operation on this")
+        if arguments and is_number(arguments[0]) and name not in ("where", "pow"):
+            # torch.sqrt(2.0) and the like: a number becomes a tensor without axes.
+            arguments[0] = torch.full((), float(arguments[0]), device=self.observations.device)
+        return self._guarded(node, operation, *arguments, **keywords)
 
 
-def _first(error: BaseException) -> str:
-    return first_line(error) if str(error) else type(error).__name__
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
