@@ -13,6 +13,7 @@ import torch
 
 from .config import ProcoConfig
 from .costs import load_cost_function
+from .costs.checked import load_tried
 from .data.load import load_dataset, load_file, unsafe_file
 from .data.split import safe_only
 from .data.transitions import Transitions
@@ -102,8 +103,12 @@ def proco_source(
     config: ProcoConfig, task: Task, data: Transitions, unsafe: Transitions, max_action: float, folder: RunFolder
 ) -> FeasibilityData:
     """The labelled data and the dynamics model that imagines what they lack."""
-    path = Path(config.cost_function) if config.cost_function else task.cost_path
-    cost = load_cost_function(path, task)
+    if config.cost_function:
+        path = Path(config.cost_function)
+        cost, _ = load_tried(path, task, data.next_observations)
+    else:
+        path = task.cost_path
+        cost = load_cost_function(path, task)
     dynamics = _dynamics(config, data, folder) if config.model_share > 0 else None
     source = FeasibilityData(data, cost, dynamics, config, max_action)
     share = source.unsafe_share if config.relabel else float(cost(data.next_observations).mean())
