@@ -212,7 +212,7 @@ _SHOWN = ("feasibility/infeasible", "rollout/violating", "loss/actor_loss")
 def _fingerprint(data: Transitions) -> str:
     digest = hashlib.sha256()
     for tensor in (data.observations, data.actions, data.rewards):
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -31,7 +31,7 @@ class Evidence:
         """One hash of all states, as float32 bytes, safe ones first."""
         digest = hashlib.sha256(f"{tuple(self.safe.shape)} {tuple(self.unsafe.shape)}".encode())
         for states in (self.safe, self.unsafe):
-            digest.update(states.contiguous().numpy().tobytes())
+            digest.update(states.contiguous().numpy().data)
         return digest.hexdigest()
 
     def sample(self, count: int, seed: int = 0) -> Tensor:
