@@ -1,7 +1,7 @@
-"""Train the small policies that collect data of the velocity and Bullet tasks: augmented random search, linear.
+"""Train the small policies that collect data of the velocity tasks and of Bullet's Ant and Drone: augmented random search, linear.
 
     pip install stable-baselines3 sb3-contrib
-    python benchmarks/train_behaviours.py --tasks HalfCheetahVelocity --out osrl_proco/data/behaviours
+    python benchmarks/train_behaviours.py --tasks HalfCheetahVelocity --out osrl_proco/data/weights
 
 Stable-Baselines3-contrib's ARS on reward - weight * cost, for several weights of the cost, from reckless to careful;
 the policy is kept at several stages of its training, so that weak ones are among them. One .npz per task holds them
@@ -36,7 +36,6 @@ PLANS: dict[str, tuple[int, tuple[float, ...], float, float]] = {
     "SwimmerVelocity": (300_000, (0.0, 1.0), 0.0, 0.03),
     "Walker2dVelocity": (800_000, (0.0, 3.0), 1.0, 0.03),
     "AntVelocity": (800_000, (0.0, 3.0), 1.0, 0.015),
-    **{f"{r}{t}": (200_000, (0.0, 20.0), 0.0, 0.05) for r in ("Ball", "Car") for t in ("Run", "Circle")},
     **{f"Drone{t}": (250_000, (0.0, 10.0), 0.0, 0.03) for t in ("Run", "Circle")},
     **{f"Ant{t}": (250_000, (0.0, 10.0), 0.0, 0.02) for t in ("Run", "Circle")},
 }

@@ -19,7 +19,8 @@ import pytest
 
 from osrl_proco.data import collect as module
 from osrl_proco.data.collect import collect
-from osrl_proco.data.controllers import CONTROLLERS, Character, draw_character, point_goal
+from osrl_proco.data.character import Character, draw_character
+from osrl_proco.data.controllers import CONTROLLERS, controller
 from osrl_proco.data.hdf5 import read_hdf5
 from osrl_proco.data.transitions import KEYS
 from osrl_proco.errors import UserError
@@ -29,7 +30,7 @@ BRAKE = load_task("OfflineBrake-v0")
 LENGTH = 100
 
 
-def forwards(env, who, rng):
+def forwards(env, observation, who, rng):
     return np.clip(who.throttle + who.noise * rng.standard_normal(1), -1, 1).astype(np.float32)
 
 
@@ -70,10 +71,10 @@ def test_an_interrupted_collection_goes_on_where_it_stopped(tmp_path, monkeypatc
     whole = gather(tmp_path / "whole.hdf5")
     steps = itertools.count()
 
-    def interrupted(env, who, rng):
+    def interrupted(env, observation, who, rng):
         if next(steps) == 2 * LENGTH + 50:
             raise KeyboardInterrupt
-        return forwards(env, who, rng)
+        return forwards(env, observation, who, rng)
 
     monkeypatch.setitem(CONTROLLERS, BRAKE.id, interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -117,7 +118,7 @@ def test_what_is_there_already_is_kept(tmp_path, monkeypatch):
 
 
 def test_episodes_of_another_collection_are_not_mixed_in(tmp_path, monkeypatch):
-    def stop(env, who, rng):
+    def stop(env, observation, who, rng):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -142,18 +143,20 @@ def test_no_driver_and_no_place(tmp_path):
 def scene(goal, hazards=(), heading=0.0):
     """A robot at the origin, heading `heading` radians from the x axis."""
     c, s = np.cos(heading), np.sin(heading)
-    agent = SimpleNamespace(pos=np.zeros(3), mat=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
+    agent = SimpleNamespace(pos=np.zeros(3), vel=np.zeros(3), mat=np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]))
     task = SimpleNamespace(
         agent=agent,
         goal=SimpleNamespace(pos=np.array([*goal, 0.0])),
         hazards=SimpleNamespace(pos=[np.array([*h, 0.0]) for h in hazards]),
+        vases=SimpleNamespace(is_constrained=False),
     )
     return SimpleNamespace(unwrapped=SimpleNamespace(task=task))
 
 
 def steer(push=2.0, **where):
     who = Character(reach=0.6, push=push, throttle=0.5, noise=0.0)
-    return point_goal(scene(**where), who, np.random.default_rng(0))
+    drive = controller("OfflinePointGoal1Gymnasium-v0")
+    return drive(scene(**where), np.zeros(60), who, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("heading", [0.0, 1.0, -2.0])

@@ -24,7 +24,8 @@ class Character:
     noise: float
 
 
-Controller = Callable[[Any, Character, np.random.Generator], np.ndarray]
+# environment, observation (obs_dim,), character, randomness -> action (act_dim,)
+Controller = Callable[[Any, np.ndarray, Character, np.random.Generator], np.ndarray]
 
 
 def draw_character(rng: np.random.Generator) -> Character:

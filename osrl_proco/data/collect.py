@@ -74,7 +74,7 @@ def drive_episode(task: Task, seed: int, index: int) -> dict[str, np.ndarray]:
     rows: list[tuple[object, ...]] = []
     terminated = truncated = False
     while not (terminated or truncated):
-        action = drive(env, who, rng)
+        action = drive(env, observation, who, rng)
         following, reward, terminated, truncated, info = env.step(action)
         cost = float(info.get("cost", 0.0) > 0)
         rows.append((observation, action, following, reward, cost, float(terminated), float(truncated)))

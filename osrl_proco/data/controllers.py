@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ..errors import UserError, nearest
+from .behaviours import BEHAVIOURS
+from .bullet import BULLET
 from .character import Controller
 from .navigation import NAVIGATION
 
-CONTROLLERS: dict[str, Controller] = {**NAVIGATION}
+CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET}
 
 
 def controller(task_id: str) -> Controller:

@@ -29,8 +29,9 @@ def _goal(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray,
 
 
 def _button(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
-    around = [(c, HAZARD) for c in task.hazards.pos] + [(c, 0.35) for c in task.gremlins.pos]
-    around += [(c, 0.3) for i, c in enumerate(task.buttons.pos) if i != task.buttons.goal_button]
+    wide = 1.0 if task.agent.__class__.__name__ == "Point" else 1.3  # a car's body reaches farther
+    around = [(c, HAZARD) for c in task.hazards.pos] + [(c, 0.35 * wide) for c in task.gremlins.pos]
+    around += [(c, 0.3 * wide) for i, c in enumerate(task.buttons.pos) if i != task.buttons.goal_button]
     return _unit(task.goal.pos[:2] - task.agent.pos[:2]), around
 
 
@@ -80,8 +81,7 @@ def _car(agent: Any, direction: np.ndarray, throttle: float) -> np.ndarray:
     """Left and right wheel; the car's front is its body's -y."""
     ahead = -agent.mat[:2, 1]
     error = np.arctan2(ahead[0] * direction[1] - ahead[1] * direction[0], ahead @ direction)
-    turning = float(agent.data.sensor("gyro").data[2]) if hasattr(agent, "data") else 0.0
-    forward, turn = throttle * max(np.cos(error), -0.2), 0.8 * error - 0.15 * turning
+    forward, turn = throttle * max(np.cos(error), -0.2), 0.8 * error
     return np.array([forward + turn, forward - turn])
 
 
@@ -90,6 +90,7 @@ def _drive(
     wheels: Callable[[Any, np.ndarray, float], np.ndarray],
     damping: float,
     env: Any,
+    observation: np.ndarray,
     who: Character,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -107,7 +108,7 @@ def _round_obstacles(
 ) -> np.ndarray:
     direction = wanted.copy()
     for centre, radius in around:
-        reach = who.reach * radius / HAZARD
+        reach = who.reach * (radius / HAZARD)
         away = here - centre[:2]
         distance = max(float(np.linalg.norm(away)), 1e-6)
         if distance < reach:

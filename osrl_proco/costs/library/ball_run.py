@@ -1,0 +1,6 @@
+# Written by hand against configs/tasks/BallRun.yaml.
+# Rule: |y| at most 2 m, speed in the plane at most 2.5 m/s. Conservative: 1.8 m, 2.375 m/s.
+def cost(obs):
+    y = 10 * obs["position"][..., 1]
+    speed = 5 * torch.norm(obs["velocity"][..., :2], dim=-1)
+    return (y.abs() >= 1.8) | (speed >= 2.375)
