@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from osrl_proco.data import collect as module
-from osrl_proco.data.collect import collect
 from osrl_proco.data.character import Character, draw_character
+from osrl_proco.data.collect import collect
 from osrl_proco.data.controllers import CONTROLLERS, controller
 from osrl_proco.data.hdf5 import read_hdf5
 from osrl_proco.data.transitions import KEYS

@@ -1,4 +1,5 @@
-"""Drivers of the velocity tasks, and of Bullet's Ant and Drone: small linear policies, trained by benchmarks/train_behaviours.py."""
+"""Drivers of the velocity tasks and of Bullet's Ant and Drone: small linear policies, from
+benchmarks/train_behaviours.py."""
 
 from __future__ import annotations
 

@@ -13,15 +13,15 @@ RUN_LIMIT, CIRCLE_LIMIT, RADIUS = 2.0, 6.0, 7.0  # the tasks' |y| and |x| limits
 
 
 def _run(position: np.ndarray, who: Character) -> np.ndarray:
-    """Velocity wanted, of length 1: along x, at a distance from the middle of one's own; the reckless leave the lane."""
+    """Velocity wanted, of length 1: along x, on a line of one's own; that of the reckless lies outside the lane."""
     lane = RUN_LIMIT * (1.1 if who.push == 0 else 0.9 * (who.reach - 0.25) / 0.45)
     wanted = np.array([1.0, np.clip(0.8 * (lane - position[1]), -0.8, 0.8)])
     return wanted / np.linalg.norm(wanted)
 
 
 def _circle(position: np.ndarray, who: Character) -> np.ndarray:
-    """Clockwise; the reckless on the full circle, which crosses the limits, the others on one that does not, or turned
-    back in time, or too late, as their push has it."""
+    """Velocity wanted, of length 1: clockwise, the reckless on the full circle, which lies beyond the limits; the
+    others on a smaller one, and turned back before the limit or too late, as their push has it."""
     distance = max(float(np.linalg.norm(position)), 1e-6)
     outward = position / distance
     radius = RADIUS if who.push == 0 else RADIUS - 4.0 * (who.reach - 0.25)
@@ -42,7 +42,7 @@ def _ball(circling: bool, env: Any, observation: np.ndarray, who: Character, rng
 
 def _car(circling: bool, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
     """Speed (backwards is positive) and steering (right is positive), towards the velocity wanted."""
-    position, velocity, heading = 10.0 * observation[:2], observation[2:4], observation[4:6]
+    position, heading = 10.0 * observation[:2], observation[4:6]
     direction = _circle(position, who) if circling else _run(position, who)
     # The car's front points against its heading: it moves along (-cos, -sin) of the yaw.
     ahead = -np.array([heading[1], heading[0]])
