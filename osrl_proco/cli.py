@@ -13,7 +13,8 @@ _COMMANDS = {
     "train": ("train_command", "train an OSRL algorithm, with PROCO or stock, on a task's data"),
     "eval": ("eval_command", "run a trained policy: normalised reward and cost"),
     "demo": ("demo", "stock and PROCO on an embedded task: table and picture, in a few minutes"),
-    "data": ("data.commands", "info | split | collect: look at, split and make datasets"),
+    "data": ("data.commands", "info | split | collect | download: look at, split, make and fetch datasets"),
+    "cost": ("costs.commands", "generate | check | show | replay: cost functions, also from a language model"),
     "dynamics": ("dynamics_command", "fit: fit the dynamics model to a task's data"),
     "doctor": ("doctor", "what is installed, what works, and the command that mends the rest"),
 }

@@ -31,6 +31,8 @@ class RunConfig:
     safe_only: bool = True
     # Unsafe transitions kept aside to check the cost function
     keep_unsafe: int = 100
+    # Share of the unsafe transitions that stays in the data with safe_only (the paper's 0.1, 0.2, 0.5, 1)
+    unsafe_share: float = 0.0
     # Seed of networks, batches, rollouts and split
     seed: int = 0
     # cpu, cuda, cuda:1, ...; auto takes a GPU where there is one

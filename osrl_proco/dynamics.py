@@ -6,7 +6,7 @@ All members are computed in one batched matrix product per layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -83,11 +83,25 @@ class Dynamics(nn.Module):
 
     def standardise(self, data: Transitions) -> None:
         """Take means and deviations of inputs and targets from `data`."""
-        inputs = torch.cat([data.observations, data.actions], 1)
-        targets = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
-        for name, values in (("input", inputs), ("target", targets)):
-            getattr(self, f"{name}_mean").copy_(values.mean(0))
-            getattr(self, f"{name}_std").copy_(scale_of(values))
+        for name, parts in (("input", self._input_parts(data)), ("target", self._target_parts(data))):
+            means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
+            getattr(self, f"{name}_mean").copy_(torch.cat(means))
+            getattr(self, f"{name}_std").copy_(floored(torch.cat(stds)))
+
+    def _input_parts(self, data: Transitions) -> Iterator[Tensor]:
+        """Inputs (N, some columns), all columns one after the other, never many of a large dataset at a time."""
+        yield from _columns(data.observations)
+        yield data.actions
+
+    def _target_parts(self, data: Transitions) -> Iterator[Tensor]:
+        for now, after in zip(_columns(data.observations), _columns(data.next_observations), strict=True):
+            yield after - now
+        yield data.rewards[:, None]
+
+    def targets(self, data: Transitions) -> Tensor:
+        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward."""
+        change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
+        return (change - self.target_mean) / self.target_std
 
     def standard_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Standardised inputs (N, obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
@@ -138,13 +152,17 @@ class Dynamics(nn.Module):
         return model.requires_grad_(False).eval(), saved["about"]
 
 
-def scale_of(values: Tensor) -> Tensor:
+def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:
+    """The matrix in blocks of whole columns of at most `elements` numbers."""
+    yield from matrix.split(max(1, elements // max(1, len(matrix))), dim=1)
+
+
+def floored(std: Tensor) -> Tensor:
     """Deviation of each column (D,), but never below a hundredth of the median one.
 
     A planar robot's vertical entries are numerical noise; divided by their own deviation they would drown the rest.
     A column that never changes at all must not be divided by zero either.
     """
-    std = values.std(0)
     moving = std[std > 0]
     floor = 0.01 * moving.median() if len(moving) else std.new_tensor(1.0)
     return std.clamp_min(float(floor))
@@ -188,9 +206,6 @@ def fit(
         raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
     generator = torch.Generator(device).manual_seed(seed)
     model.standardise(data)
-    inputs = model.standard_inputs(data.observations, data.actions)
-    change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
-    targets = (change - model.target_mean) / model.target_std
     order = torch.randperm(count, generator=generator, device=device)
     held, train = order[:n_holdout], order[n_holdout:]
 
@@ -211,8 +226,11 @@ def fit(
         shuffled = torch.argsort(torch.rand(model.members, len(train), generator=generator, device=device), 1)
         for start in range(0, len(train) - batch_size + 1, batch_size):
             rows = train[shuffled[:, start : start + batch_size]]
-            mean, logvar = model.distribution(inputs[rows])
-            likelihood = (mean - targets[rows]) ** 2 * (-logvar).exp() + logvar
+            batch = data.index(rows.reshape(-1))
+            inputs = model.standard_inputs(batch.observations, batch.actions).view(*rows.shape, -1)
+            targets = model.targets(batch).view(*rows.shape, -1)
+            mean, logvar = model.distribution(inputs)
+            likelihood = (mean - targets) ** 2 * (-logvar).exp() + logvar
             # Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then
             # stops learning. Weighing each term by its own variance (beta-NLL with beta = 1, Seitzer et al. 2022)
             # gives the mean the gradient of a squared error.
@@ -221,7 +239,7 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        errors = _holdout_error(model, inputs, targets, held)
+        errors = _holdout_error(model, data, held)
         improved = errors < 0.99 * best
         better = errors < best
         parameters = [p for layer in layers for p in layer.parameters()]
@@ -242,10 +260,12 @@ def fit(
 
 
 @torch.no_grad()
-def _holdout_error(model: Dynamics, inputs: Tensor, targets: Tensor, held: Tensor, chunk: int = 8192) -> Tensor:
+def _holdout_error(model: Dynamics, data: Transitions, held: Tensor, chunk: int = 8192) -> Tensor:
     """Mean squared error of each member (members,) on the held-out rows."""
-    total = torch.zeros(model.members, device=inputs.device)
+    total = torch.zeros(model.members, device=held.device)
     for rows in held.split(chunk):
-        mean, _ = model.distribution(inputs[rows].expand(model.members, -1, -1))
-        total += ((mean - targets[rows]) ** 2).mean(2).sum(1)
+        batch = data.index(rows)
+        inputs = model.standard_inputs(batch.observations, batch.actions)
+        mean, _ = model.distribution(inputs.expand(model.members, -1, -1))
+        total += ((mean - model.targets(batch)) ** 2).mean(2).sum(1)
     return total / len(held)

@@ -38,8 +38,7 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     """Fit the model of `config` and write it to `out`."""
     import torch
 
-    from .evaluate import make_env
-    from .prepare import fit_dynamics, prepare_data, resolve_device
+    from .prepare import fit_dynamics, open_simulator, prepare_data, resolve_device
     from .tasks import load_task
 
     if not out.parent.is_dir():
@@ -47,7 +46,7 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
     task = load_task(config.task)
-    data, _ = prepare_data(config, make_env(task), task)
+    data, _ = prepare_data(config, open_simulator(config, task), task)
     model, errors = fit_dynamics(config, data.to(device))
     for member, error in enumerate(errors):
         print(f"  member {member}: {error:.5f}{'  elite' if member in model.elites else ''}")

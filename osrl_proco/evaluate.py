@@ -37,6 +37,8 @@ class Episode:
 
 def make_env(task: Task, **kwargs: Any) -> gym.Env:
     """The task's environment. Raises UserError when its simulator is missing, with the command that installs it."""
+    if task.simulator == "none":
+        raise UserError(f"task {task.id}: no simulator (its task file says simulator: none), so no episode can be run")
     if task.simulator == "embedded":
         from .envs import register_embedded
 

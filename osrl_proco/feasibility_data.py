@@ -37,7 +37,7 @@ class FeasibilityData:
             data.observations, data.actions, data.next_observations, unsafe, next_unsafe, data.terminals
         )
         # A branch that starts in a violation would teach nothing: the data's own label already does.
-        self._starts = data.observations[unsafe == 0]
+        self._starts = torch.nonzero(unsafe == 0).squeeze(1)
         device = data.observations.device
         self.imagined = UnsafeBuffer(config.rollout_buffer, data.observations.shape[1], data.actions.shape[1], device)
 
@@ -53,7 +53,8 @@ class FeasibilityData:
             return {}
         rounds: list[dict[str, float]] = []
         for _ in range(config.rollout_repeats):
-            starts = self._starts[torch.randint(len(self._starts), (config.rollout_batch,), device=self._starts.device)]
+            drawn = torch.randint(len(self._starts), (config.rollout_batch,), device=self._starts.device)
+            starts = self._recorded.observations[self._starts[drawn]]
             branches, figures = branched_rollout(
                 self._dynamics,
                 self._cost,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from .algorithms import Agent, build_agent
 from .config import ProcoConfig
-from .evaluate import make_env
 from .prepare import resolve_device
 from .run_folder import RunFolder
 from .settings import parse
@@ -27,19 +26,15 @@ class Policy:
 def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None) -> Policy:
     """The policy of a run's last checkpoint.
 
-    Raises UserError if the folder holds no run, the checkpoint is missing, damaged or not of `algo` (when given),
-    or the task's simulator is missing.
+    Raises UserError if the folder holds no run, or the checkpoint is missing, damaged or not of `algo` (when given).
     """
     settings = folder.read_config()
     config = parse([], base=settings)
     device = resolve_device(device)
     state = folder.load(algo or config.algo, device)
     task = load_task(config.task)
-    env = make_env(task)
-    config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
-    act_dim, max_action = env.action_space.shape[0], float(env.action_space.high[0])  # type: ignore[index,attr-defined]
-    env.close()
-    agent = build_agent(config, task.obs_dim, act_dim, max_action, device)
+    config.episode_len = state["episode_len"]
+    agent = build_agent(config, task.obs_dim, state["act_dim"], state["max_action"], device)
     agent.load_state_dict(state["agent"])
     agent.model.eval()
     return Policy(agent, config, task, state["step"], device)

@@ -13,11 +13,13 @@ import torch
 
 from .config import ProcoConfig
 from .costs import load_cost_function
-from .data.load import load_dataset, unsafe_file
+from .costs.checked import load_tried
+from .data.load import load_dataset, load_file, unsafe_file
 from .data.split import safe_only
 from .data.transitions import Transitions
 from .dynamics import Dynamics, fit
 from .errors import UserError, first_line
+from .evaluate import make_env
 from .feasibility_data import FeasibilityData
 from .run_folder import RunFolder
 from .tasks import Task
@@ -41,26 +43,47 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def prepare_data(config: ProcoConfig, env: gym.Env, task: Task) -> tuple[Transitions, Transitions]:
+def open_simulator(config: ProcoConfig, task: Task) -> gym.Env | None:
+    """The task's environment, or None where there is no simulator but a dataset file, which is all that training needs.
+
+    Raises UserError where there is neither.
+    """
+    try:
+        return make_env(task)
+    except UserError as error:
+        if not config.dataset:
+            raise UserError(f"{error}; or train on a dataset file, without episodes: --dataset FILE") from None
+        print(f"{error}. Training goes on without episodes; heldout.csv gets measures on held-out data")
+        return None
+
+
+def prepare_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple[Transitions, Transitions]:
     """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
-    data = _pre_process(config, env, task, load_dataset(env, task.id, config.dataset))
+    data = _pre_process(config, env, task, _load(env, task, config.dataset))
     if not config.safe_only:
         return data, data.keep(data.costs > 0)
-    split = safe_only(data, config.keep_unsafe, config.seed)
+    split = safe_only(data, config.keep_unsafe, config.seed, config.unsafe_share)
     print(f"Safe-only data: {split.report()}")
     if len(split.unsafe) == 0 and config.dataset:
         beside = unsafe_file(config.dataset)
         if beside.is_file():
-            return split.safe, load_dataset(env, task.id, beside)
+            return split.safe, _load(env, task, beside)
     return split.safe, split.unsafe
 
 
-def _pre_process(config: ProcoConfig, env: gym.Env, task: Task, data: Transitions) -> Transitions:
+def _load(env: gym.Env | None, task: Task, file: str | Path | None) -> Transitions:
+    if env is not None:
+        return load_dataset(env, task.id, file)
+    assert file is not None
+    return load_file(file, task)
+
+
+def _pre_process(config: ProcoConfig, env: gym.Env | None, task: Task, data: Transitions) -> Transitions:
     """DSRL's own `pre_process_data`, where one of its flags is given."""
     given = (config.outliers_percent, config.noise_scale, config.inpaint_ranges, config.epsilon)
     if not any(given) and config.density == 1.0:
         return data
-    base: Any = env.unwrapped
+    base: Any = getattr(env, "unwrapped", None)
     if not hasattr(base, "pre_process_data"):
         raise UserError(f"task {task.id}: --outliers_percent, --noise_scale and the like are for DSRL's tasks only")
     from dsrl.infos import DENSITY_CFG
@@ -80,8 +103,12 @@ def proco_source(
     config: ProcoConfig, task: Task, data: Transitions, unsafe: Transitions, max_action: float, folder: RunFolder
 ) -> FeasibilityData:
     """The labelled data and the dynamics model that imagines what they lack."""
-    path = Path(config.cost_function) if config.cost_function else task.cost_path
-    cost = load_cost_function(path, task)
+    if config.cost_function:
+        path = Path(config.cost_function)
+        cost, _ = load_tried(path, task, data.next_observations)
+    else:
+        path = task.cost_path
+        cost = load_cost_function(path, task)
     dynamics = _dynamics(config, data, folder) if config.model_share > 0 else None
     source = FeasibilityData(data, cost, dynamics, config, max_action)
     share = source.unsafe_share if config.relabel else float(cost(data.next_observations).mean())

@@ -15,14 +15,16 @@ from .config import ProcoConfig
 from .errors import UserError, first_line
 from .evaluate import Episode
 
+_TABLES = ("metrics.csv", "eval.csv", "heldout.csv")
+
 
 class RunFolder:
     """Reads and writes one run's files under `path`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoint = path / "checkpoint" / "state.pt"
-        self.dynamics = path / "checkpoint" / "dynamics.pt"
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint" / "state.pt"
+        self.dynamics = self.path / "checkpoint" / "dynamics.pt"
 
     def create(self, config: ProcoConfig) -> None:
         """Make the folder and write config.yaml. Raises UserError if a run is there already."""
@@ -34,7 +36,7 @@ class RunFolder:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--logdir {self.path}: {error.strerror}") from None
-        for stale in ("metrics.csv", "eval.csv"):
+        for stale in _TABLES:
             (self.path / stale).unlink(missing_ok=True)
         _write(self.path / "config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
 
@@ -95,7 +97,7 @@ class RunFolder:
 
     def drop_after(self, step: int) -> None:
         """Forget the CSV rows of updates after `step`, which a resumed run will write again."""
-        for name in ("metrics.csv", "eval.csv"):
+        for name in _TABLES:
             file = self.path / name
             if file.exists():
                 header, *rows = file.read_text().splitlines(keepends=True)

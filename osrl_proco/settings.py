@@ -141,6 +141,8 @@ def _check(config: ProcoConfig) -> None:
     for name in ("keep_unsafe", "eval_every", "model_share", "rollout_noise", "cost_limit", "seed"):
         if values[name] < 0:
             raise UserError(f"--{name}: {values[name]} must not be negative")
+    if not 0 <= config.unsafe_share <= 1:
+        raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
     if not 0.5 < config.expectile < 1:
         raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
     for name in ("gamma", "feasibility_gamma"):

@@ -45,6 +45,7 @@ class Task:
     entries: tuple[Entry, ...]
     inexact: str = ""
     cost_function: str = ""
+    max_action: float = 1.0  # largest value of every action entry; only asked where there is no simulator to ask
 
     @property
     def obs_dim(self) -> int:
@@ -127,6 +128,9 @@ def _parse(path: Path) -> Task:
             raise UserError(f"{path}: observation entry {entry.name!r} appears twice")
         entries.append(entry)
         at = entry.stop
+    limit = raw.get("max_action", 1.0)
+    if not isinstance(limit, (int, float)) or not limit > 0:
+        raise UserError(f"{path}: field 'max_action' is {limit!r}; it must be a number above 0")
     return Task(
         id=raw["id"],
         name=raw["name"],
@@ -136,4 +140,5 @@ def _parse(path: Path) -> Task:
         entries=tuple(entries),
         inexact=" ".join(str(raw.get("inexact") or "").split()),
         cost_function=str(raw.get("cost_function") or ""),
+        max_action=float(limit),
     )

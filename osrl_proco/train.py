@@ -18,11 +18,13 @@ from tqdm.auto import tqdm
 
 from .algorithms import Agent, build_agent
 from .config import ProcoConfig
+from .data.statistics import episodes
 from .data.transitions import Transitions
 from .errors import UserError
-from .evaluate import evaluate, make_env, summary
+from .evaluate import evaluate, summary
 from .feasibility_data import FeasibilityData
-from .prepare import prepare_data, proco_source, resolve_device, seed_everything
+from .heldout import HeldOut, hold_out, measure
+from .prepare import open_simulator, prepare_data, proco_source, resolve_device, seed_everything
 from .run_folder import RunFolder
 from .tasks import Task, load_task
 
@@ -39,19 +41,24 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     task = load_task(config.task)
-    env = make_env(task)
-    act_dim, max_action = env.action_space.shape[0], float(env.action_space.high[0])  # type: ignore[index,attr-defined]
-    config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
+    env = open_simulator(config, task)
     data, unsafe = prepare_data(config, env, task)
+    heldout, max_action = None, task.max_action
+    if env is None:
+        config.episode_len = config.episode_len or int(episodes(data)[2].max())
+        data, heldout = hold_out(data, unsafe, config.seed)
+    else:
+        config.episode_len = config.episode_len or (env.spec.max_episode_steps if env.spec else None)
+        max_action = float(env.action_space.high[0])  # type: ignore[attr-defined]
     data = data.to(device)
-    agent = build_agent(config, task.obs_dim, act_dim, max_action, device)
+    agent = build_agent(config, task.obs_dim, data.actions.shape[1], max_action, device)
     saved = folder.load(config.algo, device) if resume and folder.checkpoint.exists() else None
     source = None
     if config.proco:
         source = proco_source(config, task, data, unsafe, max_action, folder)
         agent.model.feasibility_batch = source.batch
         agent.model.standardise(data.observations)
-    loop = Loop(config, folder, task, agent, data, source, device)
+    loop = Loop(config, folder, task, agent, data, source, device, heldout=heldout.to(device) if heldout else None)
     if saved is not None:
         loop.load_state_dict(saved)
         folder.drop_after(loop.step)
@@ -71,10 +78,11 @@ class Loop:
         source: FeasibilityData | None,
         device: str,
         evaluating: bool = True,
+        heldout: HeldOut | None = None,
     ) -> None:
         self.config, self.folder, self.task, self.agent = config, folder, task, agent
         self.data, self.source, self.device = data, source, device
-        self.evaluating = evaluating
+        self.evaluating, self.heldout = evaluating, heldout
         self.step = 0
         self.rollout: dict[str, float] = {}
         self.sums: dict[str, Tensor] = {}
@@ -128,7 +136,13 @@ class Loop:
     def _evaluate(self) -> None:
         config = self.config
         self.agent.model.eval()
-        episodes = evaluate(
+        if self.heldout is not None:
+            figures = measure(self.agent, self.heldout)
+            self.agent.model.train()
+            self.folder.append("heldout.csv", [{"step": self.step, **figures}])
+            tqdm.write(f"step {self.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()) + " (held out)")
+            return
+        runs = evaluate(
             self.agent.act,
             self.task,
             episodes=config.eval_episodes,
@@ -138,11 +152,11 @@ class Loop:
             device=self.device,
         )
         self.agent.model.train()
-        self.folder.append_episodes("eval.csv", self.step, episodes)
-        means = summary(episodes)
+        self.folder.append_episodes("eval.csv", self.step, runs)
+        means = summary(runs)
         tqdm.write(
             f"step {self.step}: normalised reward {means['normalized_reward']:.3f}, "
-            f"normalised cost {means['normalized_cost']:.3f} ({len(episodes)} episodes)"
+            f"normalised cost {means['normalized_cost']:.3f} ({len(runs)} episodes)"
         )
         for logger in self.loggers:
             logger.store(tab="eval", Reward=means["return"], Cost=means["cost"])
@@ -152,6 +166,9 @@ class Loop:
             "algo": self.config.algo,
             "proco": self.config.proco,
             "step": self.step,
+            "act_dim": self.data.actions.shape[1],
+            "max_action": self.agent.model.max_action,
+            "episode_len": self.config.episode_len,
             "data": _fingerprint(self.data),
             "agent": self.agent.state_dict(),
             "source": self.source.state_dict() if self.source else None,
@@ -195,7 +212,7 @@ _SHOWN = ("feasibility/infeasible", "rollout/violating", "loss/actor_loss")
 def _fingerprint(data: Transitions) -> str:
     digest = hashlib.sha256()
     for tensor in (data.observations, data.actions, data.rewards):
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -49,10 +49,14 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"Stopped; go on with: osrl-proco train --resume {folder.path}")
         return 130
-    print(f"Done: {folder.path}/eval.csv, metrics.csv, checkpoint/; osrl-proco eval --path {folder.path}")
+    if (folder.path / "eval.csv").exists():
+        print(f"Done: {folder.path}/eval.csv, metrics.csv, checkpoint/; osrl-proco eval --path {folder.path}")
+    else:
+        print(f"Done: {folder.path}/heldout.csv, metrics.csv, checkpoint/ (no episodes were run)")
     return 0
 
 
 def default_logdir(config: ProcoConfig) -> str:
-    """runs/<task>/<algo>[-stock]-seed<seed>."""
-    return f"runs/{config.task}/{config.algo}{'' if config.proco else '-stock'}-seed{config.seed}"
+    """runs/<task>/<algo>[-stock]-seed<seed>; a task file counts by its name without folder and ending."""
+    task = Path(config.task).stem if config.task.endswith((".yaml", ".yml")) else config.task
+    return f"runs/{task}/{config.algo}{'' if config.proco else '-stock'}-seed{config.seed}"

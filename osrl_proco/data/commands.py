@@ -1,4 +1,4 @@
-"""`osrl-proco data info|split|collect|download`."""
+"""`osrl-proco data info|check|split|collect|download`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,35 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from ..errors import UserError
 from ..evaluate import make_env
-from ..tasks import load_task
+from ..tasks import Task, load_task
 from .download import download
-from .hdf5 import write_hdf5, write_transitions
-from .load import load_dataset, load_file, unsafe_file
+from .hdf5 import read_arrays, write_hdf5, write_transitions
+from .load import load_dataset, load_file, spaces_of, unsafe_file
 from .split import safe_only
 from .statistics import describe
+from .transitions import Transitions
+from .validate import findings
 
 
 def main(argv: list[str]) -> int:
-    """Parse and run one of the four actions."""
+    """Parse and run one of the five actions."""
     parser = argparse.ArgumentParser(prog="osrl-proco data", description="Look at, split and make datasets.")
-    actions = parser.add_subparsers(dest="action", metavar="info|split|collect|download", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="info|check|split|collect|download", required=True)
 
     info = actions.add_parser("info", help="what a dataset holds", description="Print what a task's dataset holds.")
     _task_and_dataset(info)
+
+    check = actions.add_parser(
+        "check",
+        help="list all that is wrong or odd with a dataset file",
+        description="List all that is wrong or odd with FILE, without a simulator. Exit status 0: nothing is wrong.",
+    )
+    check.add_argument("--task", required=True, metavar="ID", help="task id or YAML file")
+    check.add_argument("--dataset", required=True, metavar="FILE", help="HDF5 file in DSRL's format")
 
     split = actions.add_parser(
         "split",
@@ -35,7 +47,10 @@ def main(argv: list[str]) -> int:
     _task_and_dataset(split)
     split.add_argument("--out", required=True, type=_file, metavar="FILE", help="HDF5 file to write")
     split.add_argument("--keep_unsafe", type=int, default=100, metavar="N", help="violations kept (default: 100)")
-    split.add_argument("--seed", type=int, default=0, metavar="S", help="which violations are kept (default: 0)")
+    split.add_argument(
+        "--unsafe_share", type=float, default=0.0, metavar="P", help="share of the unsafe ones that stays (default: 0)"
+    )
+    split.add_argument("--seed", type=int, default=0, metavar="S", help="which of them (default: 0)")
 
     make = actions.add_parser(
         "collect",
@@ -65,7 +80,9 @@ def main(argv: list[str]) -> int:
     fetch.add_argument("--sha256", metavar="HEX", help="SHA-256 that the file must have (default: what the host says)")
 
     arguments = parser.parse_args(argv)
-    return {"info": _info, "split": _split, "collect": _collect, "download": _download}[arguments.action](arguments)
+    return {"info": _info, "check": _check, "split": _split, "collect": _collect, "download": _download}[
+        arguments.action
+    ](arguments)
 
 
 def _task_and_dataset(parser: argparse.ArgumentParser) -> None:
@@ -82,23 +99,49 @@ def _file(text: str) -> Path:
 
 def _info(arguments: argparse.Namespace) -> int:
     task = load_task(arguments.task)
-    env = make_env(task)
-    data = load_dataset(env, task.id, arguments.dataset)
+    env, data = _open(task, arguments.dataset)
     print(f"{task.id}: {arguments.dataset or 'its own dataset'}")
     print(describe(data, env))
     return 0
 
 
+def _open(task: Task, dataset: str | None) -> tuple[gym.Env | None, Transitions]:
+    """The dataset, and the task's environment: not needed for a file, but it knows the reference returns."""
+    try:
+        env = make_env(task)
+    except UserError:
+        if dataset is None:
+            raise
+        return None, load_file(dataset, task)
+    return env, load_dataset(env, task.id, dataset)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    task, path = load_task(arguments.task), Path(arguments.dataset)
+    arrays = read_arrays(path, task.id)
+    wrong, odd = findings(arrays, str(path), task.id, *spaces_of(task, arrays))
+    for line in wrong:
+        print(f"wrong: {line}")
+    for line in odd:
+        print(f"odd: {line}")
+    rows = len(next(iter(arrays.values()), ()))
+    print(f"{path}: {rows} rows, {len(wrong)} things wrong, {len(odd)} odd")
+    return 1 if wrong else 0
+
+
 def _split(arguments: argparse.Namespace) -> int:
     if arguments.keep_unsafe < 0:
         raise UserError(f"--keep_unsafe: {arguments.keep_unsafe} must not be negative")
+    if not 0 <= arguments.unsafe_share <= 1:
+        raise UserError(f"--unsafe_share: {arguments.unsafe_share} must lie between 0 and 1")
     safe, unsafe = arguments.out, unsafe_file(arguments.out)
     if arguments.dataset and Path(arguments.dataset).resolve() in (safe.resolve(), unsafe.resolve()):
         raise UserError(f"--out {safe}: would overwrite the dataset that it is made from; name another file")
     task = load_task(arguments.task)
-    parts = safe_only(load_dataset(make_env(task), task.id, arguments.dataset), arguments.keep_unsafe, arguments.seed)
+    _, data = _open(task, arguments.dataset)
+    parts = safe_only(data, arguments.keep_unsafe, arguments.seed, arguments.unsafe_share)
     for path, data in ((safe, parts.safe), (unsafe, parts.unsafe)):
-        write_transitions(path, data, task=task.id, split_seed=arguments.seed)
+        write_transitions(path, data, task=task.id, split_seed=arguments.seed, unsafe_share=arguments.unsafe_share)
     print(parts.report())
     print(f"Written to {safe} and {unsafe}")
     return 0
@@ -109,7 +152,7 @@ def _download(arguments: argparse.Namespace) -> int:
         raise UserError(f"--sha256: {arguments.sha256!r} is no SHA-256 (64 hexadecimal digits)")
     task = load_task(arguments.task)
     path = download(task.id, arguments.mirror, arguments.sha256)
-    print(f"{path}: {len(load_file(task, path))} transitions")
+    print(f"{path}: {len(load_file(path, task))} transitions")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,44 @@ def load_dataset(env: gym.Env, task_id: str, file: str | Path | None = None) -> 
         arrays, name = _own(env, task_id)
     arrays = validate(arrays, name, task_id, env.observation_space, env.action_space)
     arrays["actions"], outside = bounded_actions(arrays["actions"], env.action_space, name)
-    if outside:
-        print(f"{name}: {outside:.2%} of the actions left the action space and were clipped to it", file=sys.stderr)
+    _tell_clipped(name, outside)
     return Transitions.from_arrays(arrays)
 
 
-def load_file(task: Task, file: str | Path) -> Transitions:
-    """A dataset file held against the task's observation layout alone: no simulator, so actions stay as they are.
+def load_file(file: str | Path, task: Task) -> Transitions:
+    """A dataset file held against the task file alone: its observation layout and its largest action.
 
     Raises UserError as `load_dataset` does.
     """
-    arrays = read_hdf5(Path(file), task.id)
-    observation = spaces.Box(-np.inf, np.inf, (task.obs_dim,))
-    action = spaces.Box(-np.inf, np.inf, np.shape(arrays["actions"])[1:])
-    return Transitions.from_arrays(validate(arrays, str(file), task.id, observation, action))
+    return from_arrays(read_hdf5(Path(file), task.id), task, str(file))
+
+
+def from_arrays(arrays: Mapping[str, Any], task: Task, name: str = "arrays") -> Transitions:
+    """Transitions from arrays in DSRL's form, episode after episode, without any simulator.
+
+    Args:
+        arrays: `observations` and `next_observations` (N, obs_dim), `actions` (N, act_dim), `rewards`, `costs`,
+            `terminals`, `timeouts` (N,). `costs[t]` is 1 where the step arrived in an unsafe state.
+        name: what error messages call them.
+
+    Raises UserError, in one line that begins with `name`, for the first thing that does not fit.
+    """
+    observation_space, action_space = spaces_of(task, arrays)
+    checked = validate(arrays, name, task.id, observation_space, action_space)
+    checked["actions"], outside = bounded_actions(checked["actions"], action_space, name)
+    _tell_clipped(name, outside)
+    return Transitions.from_arrays(checked)
+
+
+def spaces_of(task: Task, arrays: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
+    """Observation and action space as far as the task file says; the actions' width is that of the data."""
+    width = np.shape(arrays["actions"])[1:] if "actions" in arrays else ()
+    return spaces.Box(-np.inf, np.inf, (task.obs_dim,)), spaces.Box(-task.max_action, task.max_action, width)
+
+
+def _tell_clipped(name: str, share: float) -> None:
+    if share:
+        print(f"{name}: {share:.2%} of the actions left the action space and were clipped to it", file=sys.stderr)
 
 
 def unsafe_file(file: str | Path) -> Path:

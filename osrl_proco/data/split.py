@@ -1,10 +1,11 @@
-"""The safe-only split: PROCO's setting, data in which no violation was recorded."""
+"""The safe-only split: PROCO's setting, data in which no violation was recorded, or only some of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ..errors import UserError
 from .transitions import Transitions
@@ -12,35 +13,46 @@ from .transitions import Transitions
 
 @dataclass(frozen=True)
 class Split:
-    """The two halves of a safe-only split, and how many transitions there were."""
+    """The two parts of a split, and how many transitions there were."""
 
     safe: Transitions
     unsafe: Transitions
     total: int
-    violating: int
+    touching: int  # transitions whose own state or next state is unsafe
+    violating: int  # of them, those that arrive in an unsafe state
 
     def report(self) -> str:
         """What went out, in one line."""
         out = self.total - len(self.safe)
+        stay = f", {self.touching - out} of {self.touching} unsafe ones" if out < self.touching else ""
         return (
             f"{self.total} transitions: {out} ({out / self.total:.2%}) touch an unsafe state and went out, "
-            f"{len(self.safe)} stay; {len(self.unsafe)} of {self.violating} violations kept aside to check costs"
+            f"{len(self.safe)} stay{stay}; {len(self.unsafe)} of {self.violating} violations kept aside to check costs"
         )
 
 
-def safe_only(data: Transitions, keep_unsafe: int = 100, seed: int = 0) -> Split:
-    """Take out every transition whose own state or next state is unsafe; keep some of the violations aside (D_u).
+def safe_only(data: Transitions, keep_unsafe: int = 100, seed: int = 0, unsafe_share: float = 0.0) -> Split:
+    """Take out the transitions whose own state or next state is unsafe; keep some of the violations aside (D_u).
 
     Args:
-        keep_unsafe: violations (transitions that arrive in an unsafe state) to keep, at most; drawn by `seed`.
+        keep_unsafe: violations (transitions that arrive in an unsafe state) to keep aside, at most; drawn by `seed`.
+        unsafe_share: share of the transitions that touch an unsafe state to leave in the data all the same, drawn by
+            `seed` (the paper's section 5.5: 0.1, 0.2, 0.5, 1). A larger share contains the smaller ones, and D_u is
+            the same for all.
 
-    Raises UserError when nothing safe is left.
+    Raises UserError when nothing is left.
     """
     mask = (data.costs == 0) & (data.previous_costs == 0)
+    touching = torch.nonzero(~mask).squeeze(1)
+    mask[_some(touching, round(unsafe_share * len(touching)), seed + 1)] = True
     if not bool(mask.any()):
         raise UserError(f"the safe-only split is empty: all {len(data)} transitions touch an unsafe state")
     violating = torch.nonzero(data.costs > 0).squeeze(1)
-    order = torch.randperm(len(violating), generator=torch.Generator().manual_seed(seed))
     aside = torch.zeros_like(mask)
-    aside[violating[order[:keep_unsafe]]] = True
-    return Split(data.keep(mask), data.keep(aside), len(data), len(violating))
+    aside[_some(violating, keep_unsafe, seed)] = True
+    return Split(data.keep(mask), data.keep(aside), len(data), len(touching), len(violating))
+
+
+def _some(rows: Tensor, count: int, seed: int) -> Tensor:
+    """The first `count` of the rows in an order drawn by `seed`."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]

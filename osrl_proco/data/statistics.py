@@ -39,15 +39,18 @@ def _range(values: Tensor) -> str:
     return f"{float(values.min()):.2f} to {float(values.max()):.2f}"
 
 
-def describe(data: Transitions, env: gym.Env) -> str:
-    """A table in words: sizes, spread of return and cost, shares of unsafe and of lost states."""
+def describe(data: Transitions, env: gym.Env | None) -> str:
+    """A table in words: sizes, spread of return and cost, shares of unsafe and of lost states.
+
+    With the task's environment also the returns on DSRL's scale.
+    """
     returns, costs, lengths = episodes(data)
     quantiles = (0.0, 0.25, 0.5, 0.75, 1.0)
 
     def spread(values: np.ndarray) -> str:
         return "  ".join(f"{q:9.2f}" for q in np.quantile(values, quantiles))
 
-    base: Any = env.unwrapped
+    base: Any = getattr(env, "unwrapped", None)
     lines = [
         f"  transitions           {len(data):9d}   episodes {len(returns)}, "
         f"terminals {int(data.terminals.sum())}, timeouts {int(data.timeouts.sum())}",
