@@ -72,10 +72,7 @@ class Evaluation:
                 f"tensors of shapes {', '.join(str(('...', *t.shape[1:])) for t in tensors)}: give them as many axes, "
                 "with x[..., None] or keepdim=True",
             )
-        try:
-            width = math.prod(torch.broadcast_shapes(*(t.shape[1:] for t in tensors)))
-        except RuntimeError as error:
-            raise LanguageError(node, first_line(error)) from None
+        width = math.prod(max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True))
         self.numbers += width
         if self.numbers > MAX_NUMBERS:
             raise LanguageError(node, f"more than {MAX_NUMBERS} numbers computed per state")
