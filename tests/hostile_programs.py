@@ -545,6 +545,8 @@ INTERPRETER: dict[str, list[str]] = {
         returns("undefined > 1"),
         returns(f"{X}.abs"),
         returns(f"{X}.pi"),
+        returns(f"{X}.values[..., 0] > 0"),
+        returns(f"torch.abs({X}).values[..., 0] > 0"),
         returns("torch.float(1)"),
         returns("torch.linalg.abs(1.0)"),
         returns("torch.linalg"),

@@ -119,6 +119,8 @@ MEANINGS = {  # where the language could silently mean something else than Pytho
     "a = torch.where(g > 0, 1, 0)\nb = torch.where(g < 1, 1, 0)\nreturn a & b": lambda g: (g > 0) & (g < 1),
     "n = torch.where(g > 0, -7, 7) // 2\nreturn n == -4": lambda g: g > 0,
     "x = g.where(g > 0, 2.0)\nreturn x >= 2": lambda g: (g <= 0) | (g >= 2),
+    "return (g > 0) & (torch.max(obs['gyro'], dim=-1).values > -99)": lambda g: g > 0,
+    "return (g > 0) & (obs['gyro'].min(-1).values < 99)": lambda g: g > 0,
     "return g < torch.inf": lambda g: g < 99,
     "return torch.norm(obs['gyro'], 2, -1) > 1": None,
 }
