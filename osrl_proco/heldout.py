@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from .algorithms import Agent
 from .data.transitions import Transitions
 from .feasibility import FeasibilityCritic
 
 SHARE = 0.05
+CHUNK = 4_096  # states a policy acts on at a time: some try dozens of actions for each
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,25 @@ def measure(agent: Agent, held: HeldOut) -> dict[str, float]:
     violations_foreseen: of the states one step before a kept violation, those with V > 0 or Q > 0.
     """
     data, critic = held.data, getattr(agent.model, "cost_critic", None)
-    actions = agent.act(data.observations)
+    actions = torch.cat([agent.act(states) for states in data.observations.split(CHUNK)])
     figures = {"action_error": float(((actions - data.actions) ** 2).mean())}
     if not isinstance(critic, FeasibilityCritic):
         return figures
-    feasible = critic.value(data.observations) <= 0
-    loses = critic.q(data.observations, actions) > 0
+    feasible = _value(critic, data.observations) <= 0
+    loses = _q(critic, data.observations, actions) > 0
     figures["infeasible"] = float((~feasible).float().mean())
     figures["policy_infeasible"] = float(loses[feasible].float().mean()) if bool(feasible.any()) else float("nan")
     if len(held.unsafe):
         before = held.unsafe.observations
-        foreseen = (critic.value(before) > 0) | (critic.q(before, held.unsafe.actions) > 0)
+        foreseen = (_value(critic, before) > 0) | (_q(critic, before, held.unsafe.actions) > 0)
         figures["violations_foreseen"] = float(foreseen.float().mean())
     return figures
+
+
+def _value(critic: FeasibilityCritic, states: Tensor) -> Tensor:
+    return torch.cat([critic.value(part) for part in states.split(CHUNK)])
+
+
+def _q(critic: FeasibilityCritic, states: Tensor, actions: Tensor) -> Tensor:
+    parts = zip(states.split(CHUNK), actions.split(CHUNK), strict=True)
+    return torch.cat([critic.q(s, a) for s, a in parts])

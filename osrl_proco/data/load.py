@@ -64,7 +64,7 @@ def from_arrays(arrays: Mapping[str, Any], task: Task, name: str = "arrays") -> 
 
 def spaces_of(task: Task, arrays: Mapping[str, Any]) -> tuple[spaces.Box, spaces.Box]:
     """Observation and action space as far as the task file says; the actions' width is that of the data."""
-    width = np.shape(arrays["actions"])[1:] if "actions" in arrays else ()
+    width = np.shape(arrays["actions"])[1:2] or (1,) if "actions" in arrays else (1,)
     return spaces.Box(-np.inf, np.inf, (task.obs_dim,)), spaces.Box(-task.max_action, task.max_action, width)
 
 

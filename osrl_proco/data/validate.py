@@ -62,7 +62,7 @@ def _problems(
             if len(array) != count:
                 raise UserError(f"{name}: key {key!r} has {len(array)} rows, {KEYS[0]!r} has {count}")
             if count == 0:
-                raise UserError(f"{name}: holds no transition")
+                raise UserError(f"{name}: holds no transition; record some, or choose another file")
             _finite(array, f"{name}: key {key!r}")
             if key in FLAGS and not np.isin(array, (0, 1)).all():
                 odd = np.flatnonzero(~np.isin(array, (0, 1)))[0]
@@ -106,7 +106,7 @@ def _oddities(arrays: Mapping[str, np.ndarray], name: str, action_space: spaces.
 def _column(array: np.ndarray, row: tuple[int, ...], what: str, task_id: str) -> np.ndarray:
     """The array with rows of shape `row`; (N, 1) passes for (N,), as in DSRL's own reader."""
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{what} holds {array.dtype}, not numbers")
+        raise UserError(f"{what} holds {array.dtype}, not numbers; store it as float32")
     if array.ndim == 0:
         raise UserError(f"{what} is a single value; it must have one row per transition")
     if row == () and array.shape[1:] == (1,):
