@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -150,6 +152,11 @@ def test_after_an_escape_there_is_nothing_to_do(tmp_path, worker, monkeypatch):
         assert secret.read_text() == "secret"
 
 
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="not promised")
+def test_on_linux_everything_is_enforced():
+    assert "NOT enforced" not in try_out(HONEST, POINT, torch.zeros(3, 60)).enforcement.report()
+
+
 def test_the_probes_see_that_nothing_is_enforced(worker):
     worker(WORKERS / "unlimited.py")
     trial = try_out("", POINT, torch.zeros(3, 60))
@@ -267,7 +274,12 @@ CHEATS = {
     "NaN": (lambda x: x[..., 0] / 0 * 0, "neither 0 nor 1"),
     "halves": (lambda x: torch.where(x[..., 0] > 0, 0.5, 0.0), "neither 0 nor 1"),
     "a sum over the batch": (lambda x: x[..., 0] > x[..., 0].mean(), "labels change"),
-    "the order": (lambda x: torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) % 2 == 0, "labels change"),
+    "the order": (
+        lambda x: torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) % 2 == 0,
+        "change for the same states in another order",
+    ),
+    "two rows": (lambda x: (x[..., 0] > 0) ^ (x.dim() == 3), "in two rows"),
+    "one state": (lambda x: (x[..., 0] > 0) ^ (x.dim() == 1), "on its own"),
     "a running sum": (lambda x: (x[..., 0] * 0 + 1).reshape(-1).cumsum(0).reshape(x.shape[:-1]) > 20, "labels change"),
     "the size of the batch": (lambda x: x[..., 0] * 0 > (-1 if x.shape[0] == 3 else 1), "labels change"),
     "a sorted batch": (lambda x: (x[..., 0] > 0).reshape(-1).sort()[0].reshape(x.shape[:-1]), "labels change"),
