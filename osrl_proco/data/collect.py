@@ -27,7 +27,8 @@ from tqdm.auto import tqdm
 from ..errors import UserError, first_line
 from ..evaluate import make_env
 from ..tasks import Task
-from .controllers import controller, draw_character
+from .character import draw_character
+from .controllers import controller
 from .hdf5 import write_hdf5
 from .transitions import KEYS
 

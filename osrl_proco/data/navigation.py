@@ -1,0 +1,134 @@
+"""Scripted drivers of Safety-Gymnasium's navigation tasks: Point and Car x Goal, Button, Push, Circle x 1, 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .character import Character, Controller
+
+HAZARD = 0.2  # radius (m) for which a character's `reach` is meant; it grows with the obstacle
+
+
+Wanted = Callable[[Any, Character], tuple[np.ndarray, list[tuple[np.ndarray, float]]]]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), 1e-6)
+
+
+def _goal(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+    """Where to go (length 1: at full speed), and what to go round: centres and radii."""
+    around = [(c, HAZARD) for c in task.hazards.pos]
+    if task.vases.is_constrained:
+        around += [(c, HAZARD) for c in task.vases.pos]
+    return _unit(task.goal.pos[:2] - task.agent.pos[:2]), around
+
+
+def _button(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+    around = [(c, HAZARD) for c in task.hazards.pos] + [(c, 0.35) for c in task.gremlins.pos]
+    around += [(c, 0.3) for i, c in enumerate(task.buttons.pos) if i != task.buttons.goal_button]
+    return _unit(task.goal.pos[:2] - task.agent.pos[:2]), around
+
+
+def _push(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+    """Go round the box to the side away from the goal, then push it there."""
+    box = task.push_box.pos[:2]
+    offset = task.agent.pos[:2] - box
+    distance = max(float(np.linalg.norm(offset)), 1e-6)
+    outward = offset / distance
+    to_goal = _unit(task.goal.pos[:2] - box)
+    behind = -float(outward @ to_goal)  # 1: right behind the box, as seen from the goal
+    around = [(c, 0.3) for c in [*task.hazards.pos, *task.pillars.pos]]
+    if behind > 0.93 and distance < 0.7:
+        side = np.array([-to_goal[1], to_goal[0]])
+        return to_goal - 5.0 * float(offset @ side) * side, around
+    if distance < 0.7 and behind < 0.8:
+        tangent = min(1.0, 0.3 + 1.5 * (1.0 - behind)) * _unit(-to_goal - behind * outward)
+        return tangent + 3.0 * (0.5 - distance) * outward, around
+    return 2.0 * _unit(-0.5 * to_goal - offset) * min(0.5, float(np.linalg.norm(0.5 * to_goal + offset))), around
+
+
+def _circle(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+    """Round the circle, at a radius of one's own: reckless drivers take the full one, which lies beyond the walls."""
+    x, y = here = task.agent.pos[:2]
+    radius = max(float(np.hypot(x, y)), 1e-6)
+    outward = here / radius
+    tangent = np.array([-outward[1], outward[0]])
+    # A character's reach of 0.25 to 0.7 becomes a radius of 1.5 down to 0.6 m; without a push it is the full circle.
+    wanted = 1.5 if who.push == 0 else 1.5 - 2.0 * (who.reach - 0.25)
+    direction = _unit(tangent + 3.0 * (wanted - radius) * outward)
+    limit, axes = task.sigwalls.locate_factor, 1 if task.sigwalls.num == 2 else 2
+    for axis in range(axes):
+        beyond = abs(here[axis]) - (limit - 0.4)
+        if who.push > 0 and beyond > 0:
+            direction[axis] -= 2.0 * who.push * beyond / 0.4 * np.sign(here[axis])
+    return direction, []
+
+
+def _point(agent: Any, direction: np.ndarray, throttle: float) -> np.ndarray:
+    """Force ahead, turn rate."""
+    ahead = agent.mat[:2, 0]
+    error = np.arctan2(ahead[0] * direction[1] - ahead[1] * direction[0], ahead @ direction)
+    return np.array([throttle * max(np.cos(error), -0.2), 2.0 * error])
+
+
+def _car(agent: Any, direction: np.ndarray, throttle: float) -> np.ndarray:
+    """Left and right wheel; the car's front is its body's -y."""
+    ahead = -agent.mat[:2, 1]
+    error = np.arctan2(ahead[0] * direction[1] - ahead[1] * direction[0], ahead @ direction)
+    turning = float(agent.data.sensor("gyro").data[2]) if hasattr(agent, "data") else 0.0
+    forward, turn = throttle * max(np.cos(error), -0.2), 0.8 * error - 0.15 * turning
+    return np.array([forward + turn, forward - turn])
+
+
+def _drive(
+    wanted: Wanted,
+    wheels: Callable[[Any, np.ndarray, float], np.ndarray],
+    damping: float,
+    env: Any,
+    who: Character,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """The next action (2,): towards what is wanted, sliding round what is in the way, with the character's noise."""
+    task = env.unwrapped.task
+    goal, around = wanted(task, who)
+    direction = _round_obstacles(task.agent.pos[:2], goal, around, who)
+    direction = direction - damping * task.agent.vel[:2]
+    action = wheels(task.agent, direction, who.throttle)
+    return np.clip(action + who.noise * rng.standard_normal(2), -1.0, 1.0).astype(np.float32)
+
+
+def _round_obstacles(
+    here: np.ndarray, wanted: np.ndarray, around: Iterable[tuple[np.ndarray, float]], who: Character
+) -> np.ndarray:
+    direction = wanted.copy()
+    for centre, radius in around:
+        reach = who.reach * radius / HAZARD
+        away = here - centre[:2]
+        distance = max(float(np.linalg.norm(away)), 1e-6)
+        if distance < reach:
+            away = away / distance
+            side = np.array([-away[1], away[0]])  # round it on the side the goal is
+            side *= np.sign(side @ wanted) or 1.0
+            direction += who.push * (reach - distance) / reach * (1.5 * away + side)
+    return direction
+
+
+# What a driver wants, and how much it minds its own momentum (a robot drifts on for half a metre).
+_TASKS: dict[str, tuple[Wanted, float]] = {
+    "Goal": (_goal, 0.0),
+    "Button": (_button, 0.8),
+    "Push": (_push, 0.8),
+    "Circle": (_circle, 0.0),
+}
+
+NAVIGATION: dict[str, Controller] = {
+    f"Offline{robot}{name}{level}Gymnasium-v0": partial(_drive, wanted, wheels, damping)
+    for robot, wheels in (("Point", _point), ("Car", _car))
+    for name, (wanted, damping) in _TASKS.items()
+    for level in (1, 2)
+}
