@@ -80,83 +80,6 @@ def test_generated_honest_functions_are_bitwise_plain_python(expression):
     assert torch.equal(cost(body, load_task("OfflineBrake"))(observations), expected.float())
 
 
-HOSTILE = [
-    "import os\ndef cost(obs):\n    return obs['gyro'][..., 0] > 1",
-    "from os import system\ndef cost(obs):\n    return obs['gyro'][..., 0] > 1",
-    HEAD + "import os\n    return obs['gyro'][..., 0] > 1",
-    HEAD + "return __import__('os').system('true')",
-    HEAD + "return eval('1')",
-    HEAD + "return exec('1')",
-    HEAD + "return open('x')",
-    HEAD + "return getattr(obs, 'x')",
-    HEAD + "return obs.__class__.__mro__",
-    HEAD + "return obs['gyro'].__class__",
-    HEAD + "return ().__class__.__bases__[0].__subclasses__()",
-    HEAD + "return torch.load('x')",
-    HEAD + "return torch.save(obs, 'x')",
-    HEAD + "return torch.ops.load_library('x')",
-    HEAD + "return torch.hub.load('x', 'y')",
-    HEAD + "return torch.jit.script",
-    HEAD + "return torch.os.system('true')",
-    HEAD + "return obs['gyro'].data.numpy()",
-    HEAD + "return obs['gyro'].register_hook(print)",
-    HEAD + "return obs['gyro'].share_memory_()",
-    HEAD + "return obs['gyro'].zero_()",
-    HEAD + "obs['gyro'][..., 0] = 0\n    return obs['gyro'][..., 0] > 1",
-    HEAD + "obs = 1\n    return obs",
-    HEAD + "torch = 1\n    return torch",
-    HEAD + "x = obs['gyro']\n    x[..., 0] += 1\n    return x[..., 0] > 0",
-    HEAD + "return (lambda: 1)()",
-    HEAD + "return [x for x in range(10)]",
-    HEAD + "return {x: 1 for x in range(10)}",
-    HEAD + "return f'{obs}'",
-    HEAD + "return '{0.__class__}'.format(obs)",
-    HEAD + "return 'x' % obs",
-    HEAD + "while True:\n        pass",
-    HEAD + "for i in range(10**9):\n        pass\n    return obs['gyro'][..., 0] > 1",
-    HEAD
-    + "for i in range(20000):\n        for j in range(20000):\n            x = 1\n    return obs['gyro'][..., 0] > 1",
-    HEAD + "for x in obs:\n        pass",
-    HEAD + "return 9 ** 9 ** 9",
-    HEAD + "return obs['gyro'][..., 0] ** 1e9 > 1",
-    HEAD + "x = 10.0\n    for i in range(1000):\n        x = x * x\n    return obs['gyro'][..., 0] > x",
-    HEAD + "if (n := 10) > 1:\n        return n",
-    HEAD + "match obs:\n        case _:\n            return 1",
-    HEAD + "try:\n        return 1\n    except:\n        return 2",
-    HEAD + "with open('x') as f:\n        return 1",
-    HEAD + "global x\n    x = 1\n    return x",
-    HEAD + "del obs\n    return 1",
-    HEAD + "assert False\n    return 1",
-    HEAD + "raise SystemExit",
-    HEAD + "yield 1",
-    HEAD + "return cost(obs)",
-    HEAD + "def inner(): return 1\n    return inner()",
-    HEAD + "class A: pass\n    return A",
-    HEAD + "return torch.minimum(*obs)",
-    HEAD + "return torch.where(**obs)",
-    HEAD + "return torch.where(out=obs)",
-    HEAD + "return obs['gyro'].sum(-1, dtype=1) > 0",
-    "async def cost(obs):\n    return 1",
-    "def cost(obs, x=__import__('os')):\n    return 1",
-    "def cost(obs: print('x')):\n    return 1",
-    "def cost(obs) -> print('x'):\n    return 1",
-    "@print\ndef cost(obs):\n    return 1",
-    "def cost(*obs):\n    return 1",
-    "def cost(x):\n    return 1",
-    "def other(obs):\n    return 1",
-    "x = 1\ndef cost(obs):\n    return x",
-    "print('x')\ndef cost(obs):\n    return 1",
-    "class C: pass",
-    "",
-    "def cost(obs):",
-    "\x00",
-    HEAD + "return " + "(" * 500 + "1" + ")" * 500,
-    HEAD + "return " + "-" * 5000 + "1",
-    HEAD + "return 1" + " + 1" * 5000,
-    HEAD + "return " + "9" * 19_000,
-    HEAD + "re\u0074urn obs['gyro'][..., 0] > \u0663",
-    HEAD + "return obs['gyro'].\u2136ool()",
-]
 WRONG_RESULTS = {
     "return 1": "one value per state",
     'return obs["gyro"]': "returned shape",
@@ -170,12 +93,6 @@ WRONG_RESULTS = {
     'x = obs["gyro"][..., 0] > 1': "ends without return",
     "return torch.ones_like(3.0)": "shape",
 }
-
-
-@pytest.mark.parametrize("number", range(len(HOSTILE)))
-def test_a_hostile_text_is_refused(number, tmp_path):
-    with pytest.raises(LanguageError):
-        CostFunction(HOSTILE[number], POINT)(torch.randn(4, 60))
 
 
 @pytest.mark.parametrize("body", WRONG_RESULTS)

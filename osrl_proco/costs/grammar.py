@@ -22,7 +22,7 @@ from .language import (
     LanguageError,
 )
 
-_ATTRIBUTES = {*FUNCTIONS, *METHODS_ONLY, *CONSTANTS, "linalg"}
+_ATTRIBUTES = {*FUNCTIONS, *METHODS_ONLY, *CONSTANTS, "linalg", "values"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and newline
 _STATEMENTS = (ast.Assign, ast.AugAssign, ast.Return, ast.For, ast.If, ast.Pass)
 _EXPRESSIONS = (

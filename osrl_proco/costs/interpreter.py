@@ -72,10 +72,7 @@ class Evaluation:
                 f"tensors of shapes {', '.join(str(('...', *t.shape[1:])) for t in tensors)}: give them as many axes, "
                 "with x[..., None] or keepdim=True",
             )
-        try:
-            width = math.prod(torch.broadcast_shapes(*(t.shape[1:] for t in tensors)))
-        except RuntimeError as error:
-            raise LanguageError(node, first_line(error)) from None
+        width = math.prod(max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True))
         self.numbers += width
         if self.numbers > MAX_NUMBERS:
             raise LanguageError(node, f"more than {MAX_NUMBERS} numbers computed per state")
@@ -232,6 +229,8 @@ class Evaluation:
             return CONSTANTS[node.attr]
         if owner is _TORCH and node.attr == "linalg":
             return _LINALG
+        if node.attr == "values" and _called(node.value) in ("min", "max") and isinstance(owner, Tensor):
+            return owner  # torch gives values and indices along a dim; here there are only the values
         raise LanguageError(node, f"{node.attr!r} must be called here")
 
     def _call(self, node: ast.Call) -> Any:
@@ -258,6 +257,11 @@ class Evaluation:
             # torch.sqrt(2.0) and the like: a number becomes a tensor without axes.
             arguments[0] = torch.full((), float(arguments[0]), device=self.observations.device)
         return self._guarded(node, operation, *arguments, **keywords)
+
+
+def _called(node: ast.expr) -> str | None:
+    """The name of the operation, where `node` calls one."""
+    return node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
 
 
 def _is_whole(value: Any) -> bool:

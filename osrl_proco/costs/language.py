@@ -27,7 +27,7 @@ MAX_NUMBERS = 8_192  # tensor elements computed per state; bounds time and memor
 MAX_AXES = 4  # of a tensor, the batch included
 MAX_POWER = 8
 MAX_NUMBER = 1e12
-MAX_MESSAGE = 400  # characters; a message may quote the text
+MAX_MESSAGE = 600  # characters; a message may quote the text
 
 
 class LanguageError(ValueError):

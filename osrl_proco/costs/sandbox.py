@@ -76,7 +76,7 @@ def try_out(
     if observations.dim() != 2 or len(observations) == 0 or observations.shape[1] != task.obs_dim:
         raise ValueError(f"observations of shape {tuple(observations.shape)}; {task.id} needs (N, {task.obs_dim})")
     request = {
-        "path": [str(Path(__file__).parents[2]), *sys.path],
+        "path": [*(os.path.abspath(p) for p in sys.path), str(Path(__file__).parents[2])],
         "task": task.id,
         "entries": [(e.name, e.start, e.stop, "", "") for e in task.entries],
         "source": source,

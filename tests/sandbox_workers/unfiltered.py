@@ -1,0 +1,13 @@
+"""The evil worker with resource limits only, as on a system without namespaces and system call filters."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from evil import judge, sandbox_worker
+
+from osrl_proco.costs import limits
+
+limits.leave_the_network = lambda: None
+limits._filter_system_calls = lambda libc: None
+sandbox_worker.main(judge)

@@ -1,0 +1,13 @@
+"""The evil worker without any limit: what the probes must notice."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from evil import judge, sandbox_worker
+
+from osrl_proco.costs import limits
+
+limits.leave_the_network = lambda: None
+limits.lock = lambda seconds, memory_mb: None
+sandbox_worker.main(judge)
