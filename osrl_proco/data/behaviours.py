@@ -47,7 +47,7 @@ def _swim(env: Any, observation: np.ndarray, who: Character, rng: np.random.Gene
 def _shoved(env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
     """An ant that is pushed along the ground now and then, the harder the more reckless.
 
-    Linear policies make it stand, or walk slowly; no run of ours reaches the limit of 2.62 m/s. A push of one step does.
+    Linear policies make it stand, or walk slowly; none of ours reaches the limit of 2.62 m/s. A push of one step does.
     """
     simulator = env.unwrapped
     force = np.zeros(6)
