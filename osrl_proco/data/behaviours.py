@@ -44,28 +44,32 @@ def _swim(env: Any, observation: np.ndarray, who: Character, rng: np.random.Gene
     return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def _shoved(env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """An ant that is pushed along the ground now and then, the harder the more reckless.
+def _shoved(
+    name: str, sideways: float, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator
+) -> np.ndarray:
+    """A robot that is pushed ahead now and then, the harder the more reckless; `sideways` turns the push aside (rad).
 
-    Linear policies make it stand, or walk slowly; none of ours reaches the limit of 2.62 m/s. A push of one step does.
+    The linear policies make the ant stand or walk slowly, and the walker stumble: none of ours runs at the limit for
+    long. A push of one step does.
     """
     simulator = env.unwrapped
     force = np.zeros(6)
     if rng.random() < 0.06:
         gain = rng.uniform(0.5, 6.0) * who.throttle  # m/s
-        angle = rng.normal(0.0, 0.6)
+        angle = rng.normal(0.0, sideways)
         mass = float(simulator.model.body_mass.sum())
         force[:2] = mass * gain / simulator.dt * np.array([np.cos(angle), np.sin(angle)])
     simulator.data.xfrc_applied[1] = force  # body 1 is the torso
-    return _follow("AntVelocity", env, observation, who, rng)
+    return _follow(name, env, observation, who, rng)
 
 
 BEHAVIOURS: dict[str, Controller] = {
     **{
         f"Offline{robot}VelocityGymnasium-v1": partial(_follow, f"{robot}Velocity")
-        for robot in ("HalfCheetah", "Hopper", "Walker2d")
+        for robot in ("HalfCheetah", "Hopper")
     },
-    "OfflineAntVelocityGymnasium-v1": _shoved,
+    "OfflineAntVelocityGymnasium-v1": partial(_shoved, "AntVelocity", 0.6),
+    "OfflineWalker2dVelocityGymnasium-v1": partial(_shoved, "Walker2dVelocity", 0.0),
     "OfflineSwimmerVelocityGymnasium-v1": _swim,
     **{
         f"Offline{robot}{task}-v0": partial(_follow, f"{robot}{task}")
