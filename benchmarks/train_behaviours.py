@@ -4,9 +4,9 @@
     python benchmarks/train_behaviours.py --tasks HalfCheetahVelocity --out osrl_proco/data/weights
 
 Augmented random search of Stable-Baselines3-contrib on reward - weight * cost, for several weights of the cost, from
-reckless to careful; the policy is kept at several stages of its training, so that weak ones are among them. One .npz per
-task holds them all: `weights` (P, act_dim, obs_dim), `mean` and `deviation` of the observations (P, obs_dim), and for
-each the cost's weight, the steps it was trained for, its return and cost in one episode. Acting is
+reckless to careful; the policy is kept at several stages of its training, so that weak ones are among them. One .npz
+per task holds them all: `weights` (P, act_dim, obs_dim), `mean` and `deviation` of the observations (P, obs_dim), and
+for each the cost's weight, the steps it was trained for, its return and cost in one episode. Acting is
 `weights @ ((observation - mean) / deviation)`, clipped.
 """
 

@@ -10,9 +10,8 @@ import torch
 from honest_programs import programs
 from hypothesis import HealthCheck, given, settings
 
-from osrl_proco.costs import CostFunction, LanguageError, sandbox
+from osrl_proco.costs import CostFunction, LanguageError, function, sandbox
 from osrl_proco.costs.checks import check
-from osrl_proco.costs.function import BLOCK
 from osrl_proco.costs.language import FUNCTIONS, MAX_NUMBERS, METHODS_ONLY
 from osrl_proco.costs.sandbox import try_out
 from osrl_proco.tasks import load_task
@@ -104,10 +103,25 @@ def test_the_arrangement_of_a_batch_changes_nothing(shape):
     assert torch.equal(CostFunction(text, POINT).raw(states), expected)
 
 
-def test_more_states_than_a_block_are_labelled_as_one_batch_would_be():
-    states = observations(BLOCK + 100)
+def test_many_states_are_labelled_block_by_block_as_one_batch_would_be(monkeypatch):
+    sizes = []
+
+    class Counting(function.Evaluation):
+        def run(self, tree):
+            sizes.append(len(self.observations))
+            return super().run(tree)
+
+    monkeypatch.setattr(function, "Evaluation", Counting)
+    states = observations(function.BLOCK + 100)
     text = 'def cost(obs):\n    return obs["gyro"][..., 0] > 0.1'
     assert torch.equal(CostFunction(text, POINT).raw(states), states[:, 6] > 0.1)
+    assert sizes == [function.BLOCK, 100]
+
+
+def test_what_a_function_returns_is_never_a_view_of_the_observations():
+    states = observations(5)
+    CostFunction('def cost(obs):\n    return obs["gyro"][..., 0]', POINT).raw(states).zero_()
+    assert torch.equal(states, observations(5))
 
 
 MEANINGS = {  # where the language could silently mean something else than Python

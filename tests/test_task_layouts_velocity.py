@@ -196,7 +196,7 @@ def test_the_rule_of_a_bullet_task_gives_the_costs_of_the_simulator_from_the_obs
     costs = []
     for _ in range(60):
         env.reset(seed=5)
-        place = np.array(robot.get_position()) + (0, 0, 0.5 if not name.startswith("Ball") else 0)
+        place = robot.get_position() + np.array([0.0, 0.0, 0.0 if name.startswith("Ball") else 0.5])
         place[0 if "Circle" in name else 1] = limit[0] * rng.uniform(-1.4, 1.4)
         client.resetBasePositionAndOrientation(robot.body_id, place, robot.get_quaternion())
         speed = limit[1] * rng.uniform(0.2, 1.6) if "Run" in name else 0.0
