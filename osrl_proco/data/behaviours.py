@@ -44,28 +44,11 @@ def _swim(env: Any, observation: np.ndarray, who: Character, rng: np.random.Gene
     return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def _shoved(env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """An ant that is pushed along the ground now and then, the harder the more reckless.
-
-    Linear policies make it stand, or walk slowly; no run of ours reaches the limit of 2.62 m/s. A push of one step does.
-    """
-    simulator = env.unwrapped
-    force = np.zeros(6)
-    if rng.random() < 0.06:
-        gain = rng.uniform(0.5, 6.0) * who.throttle  # m/s
-        angle = rng.normal(0.0, 0.6)
-        mass = float(simulator.model.body_mass.sum())
-        force[:2] = mass * gain / simulator.dt * np.array([np.cos(angle), np.sin(angle)])
-    simulator.data.xfrc_applied[1] = force  # body 1 is the torso
-    return _follow("AntVelocity", env, observation, who, rng)
-
-
 BEHAVIOURS: dict[str, Controller] = {
     **{
         f"Offline{robot}VelocityGymnasium-v1": partial(_follow, f"{robot}Velocity")
-        for robot in ("HalfCheetah", "Hopper", "Walker2d")
+        for robot in ("Ant", "HalfCheetah", "Hopper", "Walker2d")
     },
-    "OfflineAntVelocityGymnasium-v1": _shoved,
     "OfflineSwimmerVelocityGymnasium-v1": _swim,
     **{
         f"Offline{robot}{task}-v0": partial(_follow, f"{robot}{task}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..errors import UserError, nearest
+from .ant import ANT
 from .behaviours import BEHAVIOURS
 from .bullet import BULLET
 from .character import Controller
 from .navigation import NAVIGATION
 
-CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET}
+CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET, **ANT}
 
 
 def controller(task_id: str) -> Controller:
