@@ -1,4 +1,4 @@
-"""Drivers of the velocity tasks and of Bullet's Ant and Drone: small linear policies, from
+"""Drivers of the velocity tasks and of Bullet's Ant: small linear policies, from
 benchmarks/train_behaviours.py, and a gait."""
 
 from __future__ import annotations
@@ -50,9 +50,5 @@ BEHAVIOURS: dict[str, Controller] = {
         for robot in ("Ant", "HalfCheetah", "Hopper", "Walker2d")
     },
     "OfflineSwimmerVelocityGymnasium-v1": _swim,
-    **{
-        f"Offline{robot}{task}-v0": partial(_follow, f"{robot}{task}")
-        for robot in ("Ant", "Drone")
-        for task in ("Run", "Circle")
-    },
+    **{f"OfflineAnt{task}-v0": partial(_follow, f"Ant{task}") for task in ("Run", "Circle")},
 }
