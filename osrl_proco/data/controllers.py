@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..errors import UserError, nearest
-from .ant import ANT
 from .behaviours import BEHAVIOURS
 from .bullet import BULLET
 from .character import Controller
+from .gaits import GAITS
 from .navigation import NAVIGATION
 
-CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET, **ANT}
+CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET, **GAITS}
 
 
 def controller(task_id: str) -> Controller:
