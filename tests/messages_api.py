@@ -19,6 +19,7 @@ class Say:
     stop_reason: str = "end_turn"
     tokens: tuple[int, int] = (1000, 100)
     empty: bool = False  # no content block at all
+    model: str = ""  # what the server says it is; default: what was asked for
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _message(model, say):
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "model": model,
+        "model": say.model or model,
         "content": content,
         "stop_reason": say.stop_reason,
         "stop_sequence": None,

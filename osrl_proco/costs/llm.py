@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -78,6 +79,8 @@ def _reply(answer: Any, where: str) -> Reply:
     try:
         text = "".join(block.text for block in answer.content if block.type == "text")
         used = int(answer.usage.input_tokens), int(answer.usage.output_tokens)
-        return Reply(str(text), str(answer.stop_reason), str(answer.model), *used)
+        # The name goes into the head of a file; what the server calls itself must not write there.
+        name = re.sub(r"[^A-Za-z0-9._:/@-]", "", str(answer.model))[:100]
+        return Reply(str(text), str(answer.stop_reason), name, *used)
     except (AttributeError, TypeError, ValueError):
         raise UserError(f"{where}: the answer is not one of the Messages API; check ANTHROPIC_BASE_URL") from None

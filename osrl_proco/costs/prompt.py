@@ -59,7 +59,8 @@ def language(task: Task) -> str:
         "One function named cost with the one argument obs, no annotations, no imports (torch is there). Statements: "
         "assignment to a name, if on numbers, for NAME in range(NUMBER), return. Conditions on tensors: "
         "torch.where, &, |, ~; comparisons take two values at a time. Every reduction needs a dim counted from the end "
-        f"(dim=-1). Index the last axis only (x[..., 2], x[..., :2]). Exponents from 0 to {MAX_POWER}. Operations, as "
+        "(dim=-1). Two tensors must have as many axes (keepdim=True and x[..., None] give one more). "
+        f"Index the last axis only (x[..., 2], x[..., :2]). Exponents from 0 to {MAX_POWER}. Operations, as "
         f"torch.NAME(x) or x.NAME(): {operations}, torch.linalg.norm, torch.pi, torch.inf; on numbers: "
         f"{', '.join(SCALARS)}. Nothing else is in the language."
     )

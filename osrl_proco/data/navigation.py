@@ -42,15 +42,19 @@ def _push(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray,
     distance = max(float(np.linalg.norm(offset)), 1e-6)
     outward = offset / distance
     to_goal = _unit(task.goal.pos[:2] - box)
+    side = np.array([-to_goal[1], to_goal[0]])
+    aside = float(offset @ side)
     behind = -float(outward @ to_goal)  # 1: right behind the box, as seen from the goal
     around = [(c, 0.3) for c in [*task.hazards.pos, *task.pillars.pos]]
-    if behind > 0.93 and distance < 0.7:
-        side = np.array([-to_goal[1], to_goal[0]])
-        return to_goal - 5.0 * float(offset @ side) * side, around
-    if distance < 0.7 and behind < 0.8:
+    if behind > 0.8 and abs(aside) < 0.15 and distance < 0.7:
+        # Pressed off its middle, the box slips away: what drifts aside counts for more than getting on.
+        drift = float(task.agent.vel[:2] @ side)
+        return 3.0 * to_goal - (8.0 * aside + 3.0 * drift) * side, around
+    if behind < 0.8 and distance < 0.8:
         tangent = min(1.0, 0.3 + 1.5 * (1.0 - behind)) * _unit(-to_goal - behind * outward)
-        return tangent + 3.0 * (0.5 - distance) * outward, around
-    return 2.0 * _unit(-0.5 * to_goal - offset) * min(0.5, float(np.linalg.norm(0.5 * to_goal + offset))), around
+        return tangent + 3.0 * (0.55 - distance) * outward, around
+    start = -0.5 * to_goal - offset
+    return 2.0 * _unit(start) * min(0.5, float(np.linalg.norm(start))), around
 
 
 def _circle(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
