@@ -1,4 +1,4 @@
-"""Train the small policies that drive the velocity tasks and Bullet's Ant and Drone: linear, by random search.
+"""Train the small policies that drive the velocity tasks and Bullet's Ant: linear, by random search.
 
     pip install stable-baselines3 sb3-contrib
     python benchmarks/train_behaviours.py --tasks HalfCheetahVelocity --out osrl_proco/data/weights
@@ -37,7 +37,6 @@ PLANS: dict[str, tuple[int, tuple[float, ...], float, float]] = {
     "SwimmerVelocity": (300_000, (0.0, 1.0), 0.0, 0.03),
     "Walker2dVelocity": (800_000, (0.0, 3.0), 1.0, 0.03),
     "AntVelocity": (800_000, (0.0, 3.0), 1.0, 0.015),
-    **{f"Drone{t}": (250_000, (0.0, 10.0), 0.0, 0.03) for t in ("Run", "Circle")},
     **{f"Ant{t}": (250_000, (0.0, 10.0), 0.0, 0.02) for t in ("Run", "Circle")},
 }
 EPISODE = 300  # steps of an episode in training; the simulators' own limits are longer

@@ -1,4 +1,4 @@
-"""Drivers of the velocity tasks and of Bullet's Ant and Drone: small linear policies, from
+"""Drivers of the velocity tasks and of Bullet's Ant: small linear policies, from
 benchmarks/train_behaviours.py, and a gait."""
 
 from __future__ import annotations
@@ -44,36 +44,11 @@ def _swim(env: Any, observation: np.ndarray, who: Character, rng: np.random.Gene
     return np.clip(action, -1.0, 1.0).astype(np.float32)
 
 
-def _shoved(
-    name: str, sideways: float, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator
-) -> np.ndarray:
-    """A robot that is pushed ahead now and then, the harder the more reckless; `sideways` turns the push aside (rad).
-
-    The linear policies make the ant stand or walk slowly, and the walker stumble: none of ours runs at the limit for
-    long. A push of one step does.
-    """
-    simulator = env.unwrapped
-    force = np.zeros(6)
-    if rng.random() < 0.06:
-        gain = rng.uniform(0.5, 6.0) * who.throttle  # m/s
-        angle = rng.normal(0.0, sideways)
-        mass = float(simulator.model.body_mass.sum())
-        force[:2] = mass * gain / simulator.dt * np.array([np.cos(angle), np.sin(angle)])
-    simulator.data.xfrc_applied[1] = force  # body 1 is the torso
-    return _follow(name, env, observation, who, rng)
-
-
 BEHAVIOURS: dict[str, Controller] = {
     **{
         f"Offline{robot}VelocityGymnasium-v1": partial(_follow, f"{robot}Velocity")
-        for robot in ("HalfCheetah", "Hopper")
+        for robot in ("Ant", "HalfCheetah", "Hopper", "Walker2d")
     },
-    "OfflineAntVelocityGymnasium-v1": partial(_shoved, "AntVelocity", 0.6),
-    "OfflineWalker2dVelocityGymnasium-v1": partial(_shoved, "Walker2dVelocity", 0.0),
     "OfflineSwimmerVelocityGymnasium-v1": _swim,
-    **{
-        f"Offline{robot}{task}-v0": partial(_follow, f"{robot}{task}")
-        for robot in ("Ant", "Drone")
-        for task in ("Run", "Circle")
-    },
+    **{f"OfflineAnt{task}-v0": partial(_follow, f"Ant{task}") for task in ("Run", "Circle")},
 }

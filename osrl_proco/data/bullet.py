@@ -1,7 +1,8 @@
-"""Scripted drivers of Bullet-Safety-Gym's Ball and Car: along the x axis (Run), clockwise round the centre (Circle)."""
+"""Scripted drivers of Bullet-Safety-Gym's Ball, Car and Drone: the velocity they want, and how each robot gets it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,51 +10,92 @@ import numpy as np
 
 from .character import Character, Controller
 
-RUN_LIMIT, CIRCLE_LIMIT, RADIUS = 2.0, 6.0, 7.0  # the tasks' |y| and |x| limits and the circle to follow (m)
+LANE, LINE, RADIUS = 2.0, 6.0, 7.0  # the limits on |y| (Run) and |x| (Circle), and the circle that pays most (m)
+
+# robot, character -> velocity along x and y (m/s)
+Wanted = Callable[[Any, Character], np.ndarray]
 
 
-def _run(position: np.ndarray, who: Character) -> np.ndarray:
-    """Velocity wanted, of length 1: along x, on a line of one's own; that of the reckless lies outside the lane."""
-    lane = RUN_LIMIT * (1.1 if who.push == 0 else 0.9 * (who.reach - 0.25) / 0.45)
-    wanted = np.array([1.0, np.clip(0.8 * (lane - position[1]), -0.8, 0.8)])
-    return wanted / np.linalg.norm(wanted)
+def _caution(who: Character) -> float:
+    """0: knows no limit; 1: stays well away from it."""
+    return who.push / 3.0
 
 
-def _circle(position: np.ndarray, who: Character) -> np.ndarray:
-    """Velocity wanted, of length 1: clockwise, the reckless on the full circle, which lies beyond the limits; the
-    others on a smaller one, and turned back before the limit or too late, as their push has it."""
-    distance = max(float(np.linalg.norm(position)), 1e-6)
-    outward = position / distance
-    radius = RADIUS if who.push == 0 else RADIUS - 4.0 * (who.reach - 0.25)
-    wanted = np.array([outward[1], -outward[0]]) + 0.8 * (radius - distance) * outward
-    beyond = abs(position[0]) - (CIRCLE_LIMIT - 1.5)
-    if who.push > 0 and beyond > 0:
-        wanted[0] -= who.push * beyond * np.sign(position[0])
-    return wanted / max(float(np.linalg.norm(wanted)), 1e-6)
+def _run(top: float, agent: Any, who: Character) -> np.ndarray:
+    """Along x: the reckless as fast as `top` times the speed limit, the others near it, swaying across the lane."""
+    limit = agent.velocity_constraint
+    x, y, _ = agent.get_position()
+    if who.push == 0:
+        speed, sway = limit * (0.6 + (top - 0.6) * who.throttle), 0.0
+    else:
+        speed = limit * min(0.5 + who.throttle, 1.1 - 0.3 * _caution(who))
+        sway = LANE * (0.7 - who.reach) / 0.45 * (1.2 - 0.7 * _caution(who))
+    aside = np.clip(sway * np.sin(x) - y, -0.6, 0.6)
+    return speed * np.array([np.sqrt(1.0 - aside**2), aside])
 
 
-def _ball(circling: bool, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """Force along x and y: towards the velocity wanted."""
-    position, velocity = 10.0 * observation[:2], 5.0 * observation[2:4]
-    wanted = (6.0 * _circle(position, who) if circling else 3.5 * _run(position, who)) * who.throttle
-    action = 0.6 * (wanted - velocity) + who.noise * rng.standard_normal(2)
-    return np.clip(action, -1.0, 1.0).astype(np.float32)
+def _circle(top: float, pull: float, ahead: float, agent: Any, who: Character) -> np.ndarray:
+    """Clockwise at `top` m/s at most. The reckless take the whole circle; the others slide along the lines.
+
+    `pull` is how strongly they return to the circle (1/m); they act on where they will be in `ahead` seconds.
+    """
+    here = agent.get_position()[:2] + ahead * agent.get_linear_velocity()[:2]
+    radius = max(float(np.hypot(*here)), 1e-6)
+    outward = here / radius
+    aim = RADIUS + 0.3 if who.push == 0 else RADIUS - 0.3
+    wanted = np.array([outward[1], -outward[0]]) + pull * (aim - radius) * outward
+    speed = top * (0.4 + 0.6 * who.throttle)
+    wanted *= speed / max(float(np.linalg.norm(wanted)), 1e-6)
+    if who.push > 0:
+        side, room = np.sign(here[0]) or 1.0, LINE + 0.2 - 1.2 * _caution(who) - abs(here[0])
+        wanted[0] = np.clip(side * min(side * wanted[0], room / (0.2 + who.reach)), -speed, speed)
+        wanted[1] = np.copysign(np.sqrt(speed**2 - wanted[0] ** 2), wanted[1])
+    return wanted
 
 
-def _car(circling: bool, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """Speed (backwards is positive) and steering (right is positive), towards the velocity wanted."""
-    position, heading = 10.0 * observation[:2], observation[4:6]
-    direction = _circle(position, who) if circling else _run(position, who)
-    # The car's front points against its heading: it moves along (-cos, -sin) of the yaw.
-    ahead = -np.array([heading[1], heading[0]])
-    error = np.arctan2(ahead[0] * direction[1] - ahead[1] * direction[0], ahead @ direction)
-    speed = (0.9 if circling else 0.6) * who.throttle * max(float(np.cos(error)), 0.3)
-    action = np.array([-speed, -1.2 * error]) + 0.5 * who.noise * rng.standard_normal(2)
-    return np.clip(action, -1.0, 1.0).astype(np.float32)
+def _ball(wanted: Wanted, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
+    """Force along x and y."""
+    agent = env.unwrapped.agent
+    return _noisy(wanted(agent, who) - agent.get_linear_velocity()[:2], who.noise, rng)
+
+
+def _car(wanted: Wanted, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
+    """Speed of the wheels (below 0 is forward: the front points against the heading) and steering (right: above 0)."""
+    agent = env.unwrapped.agent
+    goal = wanted(agent, who)
+    yaw = agent.get_orientation()[2]
+    front = -np.array([np.cos(yaw), np.sin(yaw)])
+    error = np.arctan2(front[0] * goal[1] - front[1] * goal[0], front @ goal)
+    speed = float(np.linalg.norm(goal)) * max(np.cos(error), 0.4)
+    forward = 0.25 * speed + (speed - float(front @ agent.get_linear_velocity()[:2]))
+    return _noisy(np.array([-forward, -1.5 * error]), who.noise, rng)
+
+
+def _drone(wanted: Wanted, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
+    """Four rotors (front, right, back, left): tilt towards the velocity that is missing, hold 1 m of height."""
+    agent = env.unwrapped.agent
+    velocity, spin = agent.get_linear_velocity(), agent.get_angular_velocity()
+    roll, pitch, yaw = agent.get_orientation()
+    tilt = 0.15 * (wanted(agent, who) - velocity[:2])
+    tilt *= min(1.0, 0.35 / max(float(np.linalg.norm(tilt)), 1e-6))  # rad
+    turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+    (forward, left), (roll_rate, pitch_rate) = turn @ tilt, turn @ spin[:2]
+    p = 1.2 * (forward - pitch) - 0.8 * pitch_rate
+    r = 1.2 * (-left - roll) - 0.8 * roll_rate
+    y = -0.3 * spin[2]
+    lift = np.clip(0.8 * (1.0 - agent.get_position()[2]) - velocity[2], -0.5, 0.5)
+    return _noisy(lift + np.array([-p - y, -r + y, p - y, r + y]), who.noise, rng)
+
+
+def _noisy(action: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
+    return np.clip(action + noise * rng.standard_normal(len(action)), -1.0, 1.0).astype(np.float32)
 
 
 BULLET: dict[str, Controller] = {
-    f"Offline{robot}{task}-v0": partial(drive, task == "Circle")
-    for robot, drive in (("Ball", _ball), ("Car", _car))
-    for task in ("Run", "Circle")
+    "OfflineBallRun-v0": partial(_ball, partial(_run, 4.0)),
+    "OfflineBallCircle-v0": partial(_ball, partial(_circle, 8.0, 1.0, 0.0)),
+    "OfflineCarRun-v0": partial(_car, partial(_run, 2.5)),
+    "OfflineCarCircle-v0": partial(_car, partial(_circle, 3.2, 0.5, 0.4)),
+    "OfflineDroneRun-v0": partial(_drone, partial(_run, 3.0)),
+    "OfflineDroneCircle-v0": partial(_drone, partial(_circle, 5.0, 0.5, 0.8)),
 }

@@ -6,9 +6,10 @@ from ..errors import UserError, nearest
 from .behaviours import BEHAVIOURS
 from .bullet import BULLET
 from .character import Controller
+from .gaits import GAITS
 from .navigation import NAVIGATION
 
-CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET}
+CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET, **GAITS}
 
 
 def controller(task_id: str) -> Controller:
