@@ -123,7 +123,7 @@ BAD = {
     "renamed key": (lambda d: d.update(cost=d.pop("costs")), "key 'costs' is missing.*did you mean cost"),
     "size of another task": (
         spoil("observations", lambda a: np.repeat(a[:, :1], 7, 1)),
-        r"that is the size of OfflinePointRobot-v0",
+        r"that is the size of .*OfflinePointRobot-v0",
     ),
     "wrong rank": (spoil("rewards", lambda a: a[:, None, None]), "'rewards' has rows of shape"),
     "a single value": (spoil("rewards", np.mean), "'rewards' is a single value"),

@@ -15,7 +15,8 @@ from .behaviours import BEHAVIOURS
 from .character import Character, Controller
 
 Gait = tuple[float, tuple[float, ...], tuple[float, ...], tuple[float, ...]]
-# Found by hill climbing on the distance covered (benchmarks/search_gaits.py). Frequency (Hz); amplitude, phase (rad) and mean of every torque.
+# Found by hill climbing on the distance covered (benchmarks/search_gaits.py). Frequency (Hz); amplitude, phase (rad)
+# and mean of every torque.
 LEAP = (
     2.18,
     (-0.79, 0.16, 0.52, 0.06, 0.50, 0.51, -0.62, 0.86),

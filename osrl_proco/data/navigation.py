@@ -4,38 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .character import Character, Controller
 
 HAZARD = 0.2  # radius (m) for which a character's `reach` is meant; it grows with the obstacle
+SOLID = 1.0  # least push of what nobody can drive through
 
 
-Wanted = Callable[[Any, Character], tuple[np.ndarray, list[tuple[np.ndarray, float]]]]
+class Obstacle(NamedTuple):
+    """What to go round. Solid: even the reckless do, since they would be stuck at it for the rest of the episode."""
+
+    centre: np.ndarray
+    radius: float
+    solid: bool = False
+
+
+# task, character -> direction (length 1: at full speed), obstacles
+Wanted = Callable[[Any, Character], tuple[np.ndarray, list[Obstacle]]]
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(float(np.linalg.norm(vector)), 1e-6)
 
 
-def _goal(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
-    """Where to go (length 1: at full speed), and what to go round: centres and radii."""
-    around = [(c, HAZARD) for c in task.hazards.pos]
+def _goal(task: Any, who: Character) -> tuple[np.ndarray, list[Obstacle]]:
+    around = [Obstacle(c, HAZARD) for c in task.hazards.pos]
     if task.vases.is_constrained:
-        around += [(c, HAZARD) for c in task.vases.pos]
+        around += [Obstacle(c, HAZARD) for c in task.vases.pos]
     return _unit(task.goal.pos[:2] - task.agent.pos[:2]), around
 
 
-def _button(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
-    wide = 1.0 if task.agent.__class__.__name__ == "Point" else 1.3  # a car's body reaches farther
-    around = [(c, HAZARD) for c in task.hazards.pos] + [(c, 0.35 * wide) for c in task.gremlins.pos]
-    around += [(c, 0.3 * wide) for i, c in enumerate(task.buttons.pos) if i != task.buttons.goal_button]
+def _button(task: Any, who: Character) -> tuple[np.ndarray, list[Obstacle]]:
+    car = task.agent.__class__.__name__ == "Car"
+    wide = 1.3 if car else 1.0  # a car's body reaches farther, and does not slip past what it runs into
+    around = [Obstacle(c, HAZARD) for c in task.hazards.pos]
+    around += [Obstacle(c, 0.35 * wide) for c in task.gremlins.pos]
+    around += [
+        Obstacle(c, 0.3 * wide, solid=car) for i, c in enumerate(task.buttons.pos) if i != task.buttons.goal_button
+    ]
     return _unit(task.goal.pos[:2] - task.agent.pos[:2]), around
 
 
-def _push(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+def _push(task: Any, who: Character) -> tuple[np.ndarray, list[Obstacle]]:
     """Go round the box to the side away from the goal, then push it there."""
     box = task.push_box.pos[:2]
     offset = task.agent.pos[:2] - box
@@ -45,7 +58,7 @@ def _push(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray,
     side = np.array([-to_goal[1], to_goal[0]])
     aside = float(offset @ side)
     behind = -float(outward @ to_goal)  # 1: right behind the box, as seen from the goal
-    around = [(c, 0.3) for c in [*task.hazards.pos, *task.pillars.pos]]
+    around = [Obstacle(c, 0.3) for c in task.hazards.pos] + [Obstacle(c, 0.3, solid=True) for c in task.pillars.pos]
     if behind > 0.8 and abs(aside) < 0.15 and distance < 0.7:
         # Pressed off its middle, the box slips away: what drifts aside counts for more than getting on.
         drift = float(task.agent.vel[:2] @ side)
@@ -57,7 +70,7 @@ def _push(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray,
     return 2.0 * _unit(start) * min(0.5, float(np.linalg.norm(start))), around
 
 
-def _circle(task: Any, who: Character) -> tuple[np.ndarray, list[tuple[np.ndarray, float]]]:
+def _circle(task: Any, who: Character) -> tuple[np.ndarray, list[Obstacle]]:
     """Round the circle, at a radius of one's own: reckless drivers take the full one, which lies beyond the walls."""
     x, y = here = task.agent.pos[:2]
     radius = max(float(np.hypot(x, y)), 1e-6)
@@ -107,11 +120,9 @@ def _drive(
     return np.clip(action + who.noise * rng.standard_normal(2), -1.0, 1.0).astype(np.float32)
 
 
-def _round_obstacles(
-    here: np.ndarray, wanted: np.ndarray, around: Iterable[tuple[np.ndarray, float]], who: Character
-) -> np.ndarray:
+def _round_obstacles(here: np.ndarray, wanted: np.ndarray, around: Iterable[Obstacle], who: Character) -> np.ndarray:
     direction = wanted.copy()
-    for centre, radius in around:
+    for centre, radius, solid in around:
         reach = who.reach * (radius / HAZARD)
         away = here - centre[:2]
         distance = max(float(np.linalg.norm(away)), 1e-6)
@@ -119,13 +130,14 @@ def _round_obstacles(
             away = away / distance
             side = np.array([-away[1], away[0]])  # round it on the side the goal is
             side *= np.sign(side @ wanted) or 1.0
-            direction += who.push * (reach - distance) / reach * (1.5 * away + side)
+            push = max(who.push, SOLID) if solid else who.push
+            direction += push * (reach - distance) / reach * (1.5 * away + side)
     return direction
 
 
 # What a driver wants, and how much it minds its own momentum (a robot drifts on for half a metre).
 _TASKS: dict[str, tuple[Wanted, float]] = {
-    "Goal": (_goal, 0.0),
+    "Goal": (_goal, 0.5),
     "Button": (_button, 0.8),
     "Push": (_push, 0.8),
     "Circle": (_circle, 0.0),
