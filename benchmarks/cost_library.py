@@ -1,12 +1,12 @@
 """The cost functions of the library against the simulators' own costs, and the datasets that the drivers make.
 
-    python benchmarks/cost_library.py --episodes 30 --seed 1 --out benchmarks/results/cost_library.json \\
-        --plot docs/datasets.png
+    python benchmarks/cost_library.py --out benchmarks/results/cost_library.json --plot docs/datasets.png
 
 Collects `--episodes` episodes of every task (kept in `--data`, so that a second run goes on where the first stopped)
 and holds each function of osrl_proco/costs/library against what the simulator reported after every step: share of the
 unsafe transitions found, share of the safe ones called unsafe. Beside it what the dataset is like: spread of episode
-return and cost, and the share of states that are safe now while a violation follows within 10 steps.
+return and cost, the best returns of the careful and of the reckless, and the share of states that are safe now while a
+violation follows within 10 steps. `--tasks` writes only those tasks' rows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import sys
 from pathlib import Path
@@ -31,6 +32,8 @@ from osrl_proco.data.statistics import episodes as sums
 from osrl_proco.data.statistics import lost
 from osrl_proco.evaluate import make_env
 from osrl_proco.tasks import Task, load_task, task_ids
+
+LIMIT = 10  # episode cost up to which a driver was careful: the usual limit
 
 
 def one(task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def one(task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
         "safe_called_unsafe": float(says[~unsafe].float().mean()),
         "lost_within_10": float(lost(data).float().mean()),
         "without_cost": float((costs == 0).mean()),
-        "returns": [round(float(r), 2) for r in returns],
+        "returns": [round(float(r), 1) if abs(r) >= 100 else round(float(r), 2) for r in returns],
         "costs": [int(c) for c in costs],
         "reference_return": [float(base.min_episode_reward), float(base.max_episode_reward)],
         "reference_cost": [float(base.min_episode_cost), float(base.max_episode_cost)],
@@ -70,19 +73,25 @@ def one(task: Task, arguments: argparse.Namespace) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The figures in Markdown."""
     lines = [
-        "| task | transitions | unsafe | of them found | safe called unsafe | lost within 10 steps | return: mean "
-        "(range), reference maximum | cost: mean (range) |",
-        "|---|---|---|---|---|---|---|---|",
+        "| task | transitions | unsafe | of them found | safe called unsafe | lost within 10 steps | "
+        "cost: mean (range) | return: mean | best of the careful | best of the reckless | reference |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         returns, costs = np.array(r["returns"]), np.array(r["costs"])
         lines.append(
             f"| {r['task']} | {r['transitions']} | {r['unsafe']:.1%} | {_percent(r['found'])} | "
-            f"{r['safe_called_unsafe']:.1%} | {r['lost_within_10']:.1%} | {returns.mean():.1f} ({returns.min():.1f} to "
-            f"{returns.max():.1f}), {r['reference_return'][1]:.1f} | {costs.mean():.0f} ({costs.min()} to "
-            f"{costs.max()}) |"
+            f"{r['safe_called_unsafe']:.1%} | {r['lost_within_10']:.1%} | {costs.mean():.0f} ({costs.min()} to "
+            f"{costs.max()}) | {returns.mean():.4g} | {_best(returns[costs <= LIMIT])} | "
+            f"{_best(returns[costs > LIMIT])} | {r['reference_return'][1]:.4g} |"
         )
     return "\n".join(lines)
+
+
+def _best(returns: np.ndarray) -> str:
+    """Mean of the best tenth, and of how many episodes."""
+    best = np.sort(returns)[-max(1, len(returns) // 10) :]
+    return f"{best.mean():.4g} (of {len(returns)})" if len(returns) else "none"
 
 
 def _percent(share: float) -> str:
@@ -105,8 +114,8 @@ def sheet(rows: list[dict[str, Any]], path: Path) -> None:
     for axis in axes.flat[len(rows) :]:
         axis.set_visible(False)
     for axis, r in zip(axes.flat, rows, strict=False):
-        axis.scatter(r["costs"], r["returns"], s=9, color="#3060a0", alpha=0.6, linewidths=0)
-        axis.axvline(10, color="#b03a2e", linewidth=0.8)
+        axis.scatter(r["costs"], r["returns"], s=6, color="#3060a0", alpha=0.4, linewidths=0)
+        axis.axvline(LIMIT, color="#b03a2e", linewidth=0.8)
         axis.axhline(r["reference_return"][1], color="#888888", linewidth=0.8, linestyle=":")
         axis.set_title(r["task"], fontsize=9)
         axis.tick_params(labelsize=7)
@@ -118,9 +127,9 @@ def sheet(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", default=task_ids(), metavar="ID")
-    parser.add_argument("--episodes", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--data", type=Path, default=Path("runs/cost_library"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -132,12 +141,12 @@ def main() -> int:
     if arguments.plot:
         sheet(rows, arguments.plot)
     if arguments.out:
-        result = {
-            "command": f"python benchmarks/cost_library.py --episodes {arguments.episodes} --seed {arguments.seed}",
-            "machine": f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}",
-            "tasks": rows,
-        }
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        command = f"python benchmarks/cost_library.py --episodes {arguments.episodes} --seed {arguments.seed}"
+        machine = f"{platform.machine()}, torch {torch.__version__}, Python {platform.python_version()}"
+        lines = ",\n".join(json.dumps(row) for row in rows)
+        arguments.out.write_text(
+            f'{{"command": {json.dumps(command)},\n"machine": {json.dumps(machine)},\n"tasks": [\n{lines}\n]}}\n'
+        )
     return 0
 
 

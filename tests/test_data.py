@@ -215,6 +215,15 @@ def test_both_halves_of_a_split_come_back_from_their_files(tmp_path_factory, row
             assert torch.equal(getattr(again, column), getattr(half, column)), column
 
 
+def test_stock_sequence_algorithms_see_where_a_split_has_cut(tmp_path):
+    """OSRL's own CDT loader makes one trajectory of every run of safe rows: none leaps over what went out."""
+    process = pytest.importorskip("osrl.common.dataset").process_sequence_dataset
+    data = Transitions.from_arrays(arrays([0, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1, 0, 1]))
+    write_transitions(tmp_path / "safe.hdf5", safe_only(data, 1).safe)
+    trajectories, _ = process(read_hdf5(tmp_path / "safe.hdf5"))
+    assert [t["observations"][:, 0].tolist() for t in trajectories] == [[0, 1], [5], [6, 7]]
+
+
 def test_an_empty_safe_split_is_one_line():
     with pytest.raises(UserError, match="safe-only split is empty"):
         safe_only(Transitions.from_arrays(arrays([1, 1, 1], [0, 0, 1])))

@@ -1,5 +1,4 @@
-"""Drivers of the velocity tasks and of Bullet's Ant: small linear policies, from
-benchmarks/train_behaviours.py, and a gait."""
+"""Drivers of the velocity tasks and of Bullet's Ant: small policies, from benchmarks/train_behaviours.py."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ def act(policy: dict[str, np.ndarray], observation: np.ndarray) -> np.ndarray:
 
     `mean` and `deviation` (obs_dim,) scale the observation.
     """
-    x = np.clip((observation - policy["mean"]) / policy["deviation"], -10.0, 10.0)
+    x = (observation - policy["mean"]) / policy["deviation"]
     layers = sum(key.startswith("weights") for key in policy)
     for i in range(layers):
         x = policy[f"weights{i}"] @ x + policy[f"biases{i}"]
@@ -36,36 +35,24 @@ def act(policy: dict[str, np.ndarray], observation: np.ndarray) -> np.ndarray:
 
 
 def _follow(name: str, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """The next action: one of the task's policies, chosen by the character's throttle, with half its noise."""
+    """The next action of one of the task's policies, with half the character's noise.
+
+    The more a character minds hazards, the more its policy was to mind the cost in training; its throttle chooses
+    among the stages of that training.
+    """
     known = policies(name)
-    which = min(len(known) - 1, int(len(known) * (who.throttle - 0.25) / 0.75))
-    action = act(known[which], observation)
+    weights = sorted({float(p["cost_weight"]) for p in known})
+    weight = weights[min(len(weights) - 1, int(len(weights) * who.push / 3.0))]
+    stages = [p for p in known if p["cost_weight"] == weight]
+    action = act(stages[min(len(stages) - 1, int(len(stages) * (who.throttle - 0.25) / 0.75))], observation)
     noise = 0.5 * who.noise * rng.standard_normal(action.shape)
     return np.clip(action + noise, -1.0, 1.0).astype(np.float32)
 
 
-def _swim(env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """The careful ones follow a policy; the others swim a gait: a wave that runs down the joints.
-
-    Random search found no swimmer that fast: it sees no clock, and a gait wants one.
-    """
-    if who.reach > 0.45:
-        return _follow("SwimmerVelocity", env, observation, who, rng)
-    phase = 2.0 * np.pi * 0.6 * env.unwrapped.data.time
-    wave = np.array([np.sin(phase), np.sin(phase - 0.9)])
-    action = who.throttle * wave + 0.15 * observation[0] + 0.5 * who.noise * rng.standard_normal(2)
-    return np.clip(action, -1.0, 1.0).astype(np.float32)
-
-
-def policy(name: str) -> Controller:
-    """The driver that follows the trained policies of a task."""
-    return partial(_follow, name)
-
-
 BEHAVIOURS: dict[str, Controller] = {
     **{
-        f"Offline{robot}VelocityGymnasium-v1": policy(f"{robot}Velocity")
-        for robot in ("Ant", "HalfCheetah", "Hopper", "Walker2d")
+        f"Offline{robot}VelocityGymnasium-v1": partial(_follow, f"{robot}Velocity")
+        for robot in ("Ant", "HalfCheetah", "Hopper", "Swimmer", "Walker2d")
     },
-    "OfflineSwimmerVelocityGymnasium-v1": _swim,
+    **{f"OfflineAnt{task}-v0": partial(_follow, f"Ant{task}") for task in ("Run", "Circle")},
 }

@@ -1,4 +1,4 @@
-"""Drivers of Bullet-Safety-Gym: the velocity that Ball, Car and Drone want and how each gets it, and pushed ants."""
+"""Scripted drivers of Bullet-Safety-Gym's Ball, Car and Drone: the velocity they want, and how each robot gets it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from .behaviours import policy
 from .character import Character, Controller
 
 LANE, LINE, RADIUS = 2.0, 6.0, 7.0  # the limits on |y| (Run) and |x| (Circle), and the circle that pays most (m)
@@ -88,25 +87,6 @@ def _drone(wanted: Wanted, env: Any, observation: np.ndarray, who: Character, rn
     return _noisy(lift + np.array([-p - y, -r + y, p - y, r + y]), who.noise, rng)
 
 
-def _ant(task: str, env: Any, observation: np.ndarray, who: Character, rng: np.random.Generator) -> np.ndarray:
-    """A slow walker that is pushed or set down elsewhere now and then.
-
-    Neither random search nor a search of gaits made this ant run: it falls first, and a fall ends the episode. So what
-    carries it beyond a limit is not its action, and no model can learn it from the data: good for holding cost
-    functions against the simulator, not for training.
-    """
-    agent = env.unwrapped.agent
-    if rng.random() < 0.05 and task == "AntRun":
-        angle, gain = rng.normal(0.0, 0.8), rng.uniform(0.3, 4.0) * who.throttle
-        velocity = np.array(agent.get_linear_velocity()) + gain * np.array([np.cos(angle), np.sin(angle), 0.0])
-        agent.bc.resetBaseVelocity(agent.body_id, velocity, agent.get_angular_velocity())
-    elif rng.random() < 0.05 and task == "AntCircle":  # too far to be pushed there upright: set down near the limit
-        side = np.sign(agent.get_position()[0]) or 1.0
-        place = [side * (LINE + rng.normal(-0.7, 0.7)), agent.get_position()[1], 0.75]
-        agent.bc.resetBasePositionAndOrientation(agent.body_id, place, [0.0, 0.0, 0.0, 1.0])
-    return policy(task)(env, observation, who, rng)
-
-
 def _noisy(action: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
     return np.clip(action + noise * rng.standard_normal(len(action)), -1.0, 1.0).astype(np.float32)
 
@@ -117,7 +97,5 @@ BULLET: dict[str, Controller] = {
     "OfflineCarRun-v0": partial(_car, partial(_run, 2.5)),
     "OfflineCarCircle-v0": partial(_car, partial(_circle, 3.2, 0.5, 0.4)),
     "OfflineDroneRun-v0": partial(_drone, partial(_run, 3.0)),
-    "OfflineAntRun-v0": partial(_ant, "AntRun"),
-    "OfflineAntCircle-v0": partial(_ant, "AntCircle"),
     "OfflineDroneCircle-v0": partial(_drone, partial(_circle, 5.0, 0.5, 0.8)),
 }

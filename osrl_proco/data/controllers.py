@@ -6,10 +6,9 @@ from ..errors import UserError, nearest
 from .behaviours import BEHAVIOURS
 from .bullet import BULLET
 from .character import Controller
-from .gaits import GAITS
 from .navigation import NAVIGATION
 
-CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET, **GAITS}
+CONTROLLERS: dict[str, Controller] = {**NAVIGATION, **BEHAVIOURS, **BULLET}
 
 
 def controller(task_id: str) -> Controller:
