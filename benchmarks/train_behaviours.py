@@ -53,7 +53,7 @@ PLANS = {
     "AntVelocity": Plan(1_000_000, (0.0, 2.0)),
     "HalfCheetahVelocity": Plan(200_000, (0.0, 5.0), search=True),
     "HopperVelocity": Plan(600_000, (0.0, 2.0)),
-    "SwimmerVelocity": Plan(600_000, (0.0, 0.1, 0.5), gamma=0.9999),  # a stroke pays seconds after it begins
+    "SwimmerVelocity": Plan(600_000, (0.0,), gamma=0.9999),  # a stroke pays seconds after it begins
     "Walker2dVelocity": Plan(1_000_000, (0.0, 2.0)),
     "AntRun": Plan(400_000, (0.0, 5.0)),
     "AntCircle": Plan(400_000, (0.0, 5.0)),

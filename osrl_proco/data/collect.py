@@ -32,7 +32,7 @@ from .controllers import controller
 from .hdf5 import write_hdf5
 from .transitions import KEYS
 
-VERSION = 1  # of the drivers: episodes of another version are not mixed in
+VERSION = 2  # of the drivers: episodes of another version are not mixed in
 
 
 def collect(task: Task, episodes: int, seed: int, out: Path, workers: int = 1, progress: bool = True) -> None:
