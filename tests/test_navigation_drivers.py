@@ -39,7 +39,7 @@ def test_a_driver_gets_on_and_its_violations_are_found(name, monkeypatch):
         assert all(len(e["costs"]) == STEPS for e in mine)
         assert np.mean([e["rewards"].sum() for e in mine]) > 0.2
     reckless, timid = (sum(float(e["costs"].sum()) for e in episodes[who]) for who in (RECKLESS, TIMID))
-    if any(kind in name for kind in ("Button", "Circle", "Push2")):  # so few steps do not tell in the others
+    if "Push1" not in name:  # so few steps do not tell there
         assert reckless > timid
     arrays = {k: np.concatenate([e[k] for mine in episodes.values() for e in mine]) for k in KEYS}
     label = load_cost_function(task.cost_path, task)(torch.as_tensor(arrays["next_observations"])).numpy()

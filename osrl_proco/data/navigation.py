@@ -106,6 +106,7 @@ def _drive(
     wanted: Wanted,
     wheels: Callable[[Any, np.ndarray, float], np.ndarray],
     damping: float,
+    foresight: float,
     env: Any,
     observation: np.ndarray,
     who: Character,
@@ -114,38 +115,44 @@ def _drive(
     """The next action (2,): towards what is wanted, sliding round what is in the way, with the character's noise."""
     task = env.unwrapped.task
     goal, around = wanted(task, who)
-    direction = _round_obstacles(task.agent.pos[:2], goal, around, who)
-    direction = direction - damping * task.agent.vel[:2]
+    here, velocity = task.agent.pos[:2], task.agent.vel[:2]
+    direction = _round_obstacles(here, foresight * who.push * velocity, goal, around, who)
+    direction = direction - damping * velocity
     action = wheels(task.agent, direction, who.throttle)
     return np.clip(action + who.noise * rng.standard_normal(2), -1.0, 1.0).astype(np.float32)
 
 
-def _round_obstacles(here: np.ndarray, wanted: np.ndarray, around: Iterable[Obstacle], who: Character) -> np.ndarray:
+def _round_obstacles(
+    here: np.ndarray, drift: np.ndarray, wanted: np.ndarray, around: Iterable[Obstacle], who: Character
+) -> np.ndarray:
+    """The wanted direction, turned aside by what is near, now or after the expected drift (m)."""
     direction = wanted.copy()
     for centre, radius, solid in around:
         reach = who.reach * (radius / HAZARD)
         away = here - centre[:2]
         distance = max(float(np.linalg.norm(away)), 1e-6)
-        if distance < reach:
+        nearest = min(distance, float(np.linalg.norm(away + drift)))
+        if nearest < reach:
             away = away / distance
             side = np.array([-away[1], away[0]])  # round it on the side the goal is
             side *= np.sign(side @ wanted) or 1.0
             push = max(who.push, SOLID) if solid else who.push
-            direction += push * (reach - distance) / reach * (1.5 * away + side)
+            direction += push * (reach - nearest) / reach * (1.5 * away + side)
     return direction
 
 
-# What a driver wants, and how much it minds its own momentum (a robot drifts on for half a metre).
-_TASKS: dict[str, tuple[Wanted, float]] = {
-    "Goal": (_goal, 0.5),
-    "Button": (_button, 0.8),
-    "Push": (_push, 0.8),
-    "Circle": (_circle, 0.0),
+# What a driver wants, how much it minds its own momentum (a robot drifts on for half a metre), and how far ahead it
+# looks for obstacles, in seconds per unit of the character's push.
+_TASKS: dict[str, tuple[Wanted, float, float]] = {
+    "Goal": (_goal, 0.5, 0.2),
+    "Button": (_button, 0.5, 0.2),
+    "Push": (_push, 0.8, 0.0),
+    "Circle": (_circle, 0.0, 0.0),
 }
 
 NAVIGATION: dict[str, Controller] = {
-    f"Offline{robot}{name}{level}Gymnasium-v0": partial(_drive, wanted, wheels, damping)
+    f"Offline{robot}{name}{level}Gymnasium-v0": partial(_drive, wanted, wheels, damping, foresight)
     for robot, wheels in (("Point", _point), ("Car", _car))
-    for name, (wanted, damping) in _TASKS.items()
+    for name, (wanted, damping, foresight) in _TASKS.items()
     for level in (1, 2)
 }
