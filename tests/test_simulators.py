@@ -32,7 +32,7 @@ def test_the_layout_is_the_simulators(task_id):
 @pytest.mark.slow
 def test_collected_data_are_worth_learning_from_and_the_cost_function_finds_every_violation(tmp_path):
     task = load_task(POINT)
-    collect(task, 3, 5, tmp_path / "d.hdf5", workers=1, progress=False)
+    collect(task, 3, 4, tmp_path / "d.hdf5", workers=1, progress=False)
     data = load_dataset(make_env(task), POINT, tmp_path / "d.hdf5")
     returns, costs, lengths = episodes(data)
     assert (lengths == 1000).all()
