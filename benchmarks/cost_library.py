@@ -25,13 +25,13 @@ import torch
 from tqdm import tqdm
 
 from osrl_proco.costs import load_cost_function
-from osrl_proco.data.collect import collect, is_there
 from osrl_proco.data.hdf5 import write_hdf5
 from osrl_proco.data.load import load_file
 from osrl_proco.data.statistics import episodes as sums
 from osrl_proco.data.statistics import lost
-from osrl_proco.evaluate import make_env
-from osrl_proco.tasks import Task, load_task, task_ids
+from osrl_proco.drivers.collect import collect, is_there
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import Task, load_task, task_ids
 
 LIMIT = 10  # episode cost up to which a driver was careful: the usual limit
 

@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from osrl_proco import settings
 from osrl_proco.algorithms import build_agent
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.feasible_set import agreement, fit_critic
-from osrl_proco.prepare import proco_source, recorded_only, seed_everything
-from osrl_proco.run_folder import RunFolder
-from osrl_proco.tasks import load_task
-from osrl_proco.train import Loop
+from osrl_proco.evaluation.feasible_set import agreement, fit_critic
+from osrl_proco.run import settings
+from osrl_proco.run.fit import Loop
+from osrl_proco.run.folder import RunFolder
+from osrl_proco.run.prepare import proco_source, recorded_only, seed_everything
+from osrl_proco.tasks.task import load_task
 
 SETTINGS = {
     "default": {},

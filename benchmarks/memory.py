@@ -62,14 +62,14 @@ def child(code: str) -> tuple[float, float]:
     return float(seconds), float(peak) * 1024
 
 
-IMPORT = "import osrl_proco.train, osrl_proco.cli, time, torch\nt = time.time()\n"
+IMPORT = "import osrl_proco.run.fit, osrl_proco.cli, time, torch\nt = time.time()\n"
 END = "\nprint(time.time() - t)"
 READ = (
     "import time\nt = time.time()\nfile = open({file!r}, 'rb', 0)\nblock = bytearray(1 << 24)\n"
     "while file.readinto(block):\n    pass" + END
 )
 LOAD = (
-    IMPORT + "from osrl_proco.data.load import load_file\nfrom osrl_proco.tasks import load_task\n"
+    IMPORT + "from osrl_proco.data.load import load_file\nfrom osrl_proco.tasks.task import load_task\n"
     "data = load_file({file!r}, load_task({task!r}))" + END
 )
 TRAIN = IMPORT + "assert osrl_proco.cli.main({words!r}) == 0" + END

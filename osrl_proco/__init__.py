@@ -3,7 +3,7 @@
 Importing this package patches OSRL, DSRL, FSRL and the simulators in memory where they are imported after it.
 """
 
-from . import compat
+from .upstream import compat
 
 __version__ = "0.1.0"
 

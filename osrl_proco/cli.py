@@ -7,23 +7,23 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
-from .errors import UserError, nearest
+from .core.errors import UserError, nearest
 
 _COMMANDS = {
-    "train": ("train_command", "train an OSRL algorithm, with PROCO or stock, on a task's data"),
-    "eval": ("eval_command", "run a trained policy: normalised reward and cost"),
-    "demo": ("demo", "stock and PROCO on an embedded task: table and picture, in a few minutes"),
-    "data": ("data.commands", "info | split | collect | download: look at, split, make and fetch datasets"),
-    "cost": ("costs.commands", "generate | check | show | replay: cost functions, also from a language model"),
-    "dynamics": ("dynamics_command", "fit: fit the dynamics model to a task's data"),
-    "doctor": ("doctor", "what is installed, what works, and the command that mends the rest"),
+    "train": "train an OSRL algorithm, with PROCO or stock, on a task's data",
+    "eval": "run a trained policy: normalised reward and cost",
+    "demo": "stock and PROCO on an embedded task: table and picture, in a few minutes",
+    "data": "info | split | collect | download: look at, split, make and fetch datasets",
+    "cost": "generate | check | show | replay: cost functions, also from a language model",
+    "dynamics": "fit: fit the dynamics model to a task's data",
+    "doctor": "what is installed, what works, and the command that mends the rest",
 }
 
 
 def _usage() -> str:
     lines = [f"osrl-proco {__version__}: PROCO for OSRL, offline safe RL from data without violations", ""]
     lines += ["usage: osrl-proco <command> [flags]", "", "commands:"]
-    lines += [f"  {name:<9} {text}" for name, (_, text) in _COMMANDS.items()]
+    lines += [f"  {name:<9} {text}" for name, text in _COMMANDS.items()]
     lines += ["", "osrl-proco <command> --help says more. Example:"]
     lines += ["  osrl-proco train --algo bcql --task OfflineBrake-v0 --seed 0"]
     return "\n".join(lines)
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[0] not in _COMMANDS:
             raise UserError(f"unknown command {words[0]!r}{nearest(words[0], _COMMANDS)}")
-        module = importlib.import_module(f".{_COMMANDS[words[0]][0]}", __package__)
+        module = importlib.import_module(f".commands.{words[0]}", __package__)
         return int(module.main(words[1:]) or 0)
     except UserError as error:
         print(f"osrl-proco: error: {error}", file=sys.stderr)

@@ -12,8 +12,8 @@ from osrl_proco.algorithms import ALGORITHMS, ProcoMixin, ProcoSettings, algorit
 from osrl_proco.algorithms.bcql import ProcoBCQL
 from osrl_proco.algorithms.bearl import ProcoBEARL
 from osrl_proco.algorithms.cpq import ProcoCPQ
-from osrl_proco.errors import UserError
-from osrl_proco.feasibility import FeasibilityBatch, FeasibilityCritic
+from osrl_proco.core.errors import UserError
+from osrl_proco.proco.feasibility import FeasibilityBatch, FeasibilityCritic
 
 PAIRS = {
     "bcql": (BCQL, ProcoBCQL, BCQLTrainer),

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.data import from_arrays, from_hdf5, from_minari, to_minari, write_hdf5
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.transitions import KEYS, Transitions
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task
+from osrl_proco.tasks.task import load_task
 
 TASK = load_task("OfflineBrake")
 

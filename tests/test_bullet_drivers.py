@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
-from osrl_proco.data.bullet import BULLET
-from osrl_proco.data.character import Character
-from osrl_proco.evaluate import make_env
-from osrl_proco.tasks import load_task
+from osrl_proco.drivers.bullet import BULLET
+from osrl_proco.drivers.character import Character
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import load_task
 
 warnings.simplefilter("ignore")
 CAREFUL = Character(reach=0.6, push=2.8, throttle=0.8, noise=0.05)

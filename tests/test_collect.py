@@ -17,14 +17,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from osrl_proco.data import collect as module
-from osrl_proco.data.character import Character, draw_character
-from osrl_proco.data.collect import collect
-from osrl_proco.data.controllers import CONTROLLERS, controller
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.hdf5 import read_hdf5
 from osrl_proco.data.transitions import KEYS
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task
+from osrl_proco.drivers import collect as module
+from osrl_proco.drivers.character import Character, draw_character
+from osrl_proco.drivers.collect import collect
+from osrl_proco.drivers.controllers import CONTROLLERS, controller
+from osrl_proco.tasks.task import load_task
 
 BRAKE = load_task("OfflineBrake-v0")
 LENGTH = 100

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from upstream import needs, run
 
 import osrl_proco
-from osrl_proco import compat
-from osrl_proco.resources import PATCHES
-from osrl_proco.unified_diff import DoesNotFit, apply_hunks, parse_diff
+from osrl_proco.core.resources import PATCHES
+from osrl_proco.upstream import compat
+from osrl_proco.upstream.unified_diff import DoesNotFit, apply_hunks, parse_diff
 
 DIFFS = sorted(d for d in PATCHES.glob("*/*.diff") if d.parent.name != "for-upstream")
 
@@ -95,7 +95,8 @@ def upstream(tmp_path):
 
     def runner(code, **environment):
         """Run `code` with the stand-in on the path; `HOOK` in it imports osrl_proco with the stand-in's patches."""
-        hook = f"import pathlib, osrl_proco.compat; osrl_proco.compat.PATCHES = pathlib.Path({str(patches.parent)!r})"
+        hook = "import pathlib, osrl_proco.upstream.compat as compat; "
+        hook += f"compat.PATCHES = pathlib.Path({str(patches.parent)!r})"
         path = f"import sys; sys.path.insert(0, {str(site)!r})\n"
         return run(path + textwrap.dedent(code).replace("HOOK", hook), **environment)
 
@@ -161,4 +162,4 @@ def test_another_release_is_one_clear_error(upstream):
 
 def test_a_patch_error_is_an_import_error_and_a_user_error():
     assert issubclass(compat.PatchError, ImportError)
-    assert issubclass(compat.PatchError, osrl_proco.errors.UserError)
+    assert issubclass(compat.PatchError, osrl_proco.core.errors.UserError)

@@ -7,11 +7,11 @@ import torch
 
 from osrl_proco.cli import main
 from osrl_proco.costs import CostFunction
-from osrl_proco.costs.evidence import Assessment, Evidence, assess
-from osrl_proco.costs.margins import comparisons, entries_read
-from osrl_proco.costs.profile import profiles
-from osrl_proco.costs.prompt import feedback, first_prompt
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.costs.language.margins import comparisons, entries_read
+from osrl_proco.costs.writing.evidence import Assessment, Evidence, assess
+from osrl_proco.costs.writing.profile import profiles
+from osrl_proco.costs.writing.prompt import feedback, first_prompt
+from osrl_proco.tasks.task import load_task, task_ids
 
 BRAKE = load_task("OfflineBrake")
 POINT = load_task("PointGoal1")

@@ -10,11 +10,13 @@ import torch
 from honest_programs import programs
 from hypothesis import HealthCheck, given, settings
 
-from osrl_proco.costs import CostFunction, LanguageError, function, sandbox
-from osrl_proco.costs.checks import check
-from osrl_proco.costs.language import FUNCTIONS, MAX_NUMBERS, METHODS_ONLY
-from osrl_proco.costs.sandbox import try_out
-from osrl_proco.tasks import load_task
+from osrl_proco.costs import CostFunction, LanguageError
+from osrl_proco.costs.language import function
+from osrl_proco.costs.language.operations import FUNCTIONS, MAX_NUMBERS, METHODS_ONLY
+from osrl_proco.costs.sandbox import trial as sandbox
+from osrl_proco.costs.sandbox.checks import check
+from osrl_proco.costs.sandbox.trial import try_out
+from osrl_proco.tasks.task import load_task
 
 POINT = load_task("PointGoal1")
 BATCH = Path(__file__).with_name("sandbox_workers") / "batch.py"

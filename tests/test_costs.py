@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.costs import CostFunction, LanguageError, load_cost_function
 from osrl_proco.envs import BrakeEnv, PointRobotEnv
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.tasks.task import load_task, task_ids
 
 POINT = load_task("PointGoal1")
 HEAD = "def cost(obs):\n    "

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.data import from_hdf5, write_hdf5
 from osrl_proco.data.transitions import KEYS
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task
+from osrl_proco.tasks.task import load_task
 
 TASK = load_task("OfflineBrake")
 GOOD = BrakeEnv(episodes=3).get_dataset()

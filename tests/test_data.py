@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.hdf5 import read_hdf5, write_hdf5, write_transitions
 from osrl_proco.data.load import load_dataset
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.statistics import describe, episodes, lost
 from osrl_proco.data.transitions import KEYS, Transitions
 from osrl_proco.envs import register_embedded
-from osrl_proco.errors import UserError
 
 register_embedded()
 TASK = "OfflineBrake-v0"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.hdf5 import read_hdf5
 from osrl_proco.data.load import load_dataset
-from osrl_proco.errors import UserError
 
 TASK = "OfflineBrake-v0"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from osrl_proco import compat, doctor
-from osrl_proco.doctor import Package, examine, report
+from osrl_proco.commands import doctor
+from osrl_proco.commands.doctor import Package, examine, report
+from osrl_proco.upstream import compat
 
 
 def installed(trial: str, **fields) -> Package:
@@ -30,7 +31,8 @@ def test_what_runs_works_even_when_it_prints_and_warns():
         ("raise ModuleNotFoundError('gone', name='fsrl.utils')", "ModuleNotFoundError: gone",
          "pip install --no-deps fast-safe-rl==0.1.0"),
         ("raise ModuleNotFoundError('gone', name='yaml')", "ModuleNotFoundError: gone", "pip install pyyaml"),
-        ("from osrl_proco.compat import *; raise PatchError('dsrl 9; pip install --no-deps dsrl==0.1.0, or X=0')",
+        ("from osrl_proco.upstream.compat import *; "
+         "raise PatchError('dsrl 9; pip install --no-deps dsrl==0.1.0, or X=0')",
          "PatchError: dsrl 9; pip install --no-deps dsrl==0.1.0, or X=0", "pip install --no-deps dsrl==0.1.0"),
         ("import os; os.abort()", "the process ended with status -6", "pip install --force-reinstall pytest"),
     ],
@@ -73,7 +75,7 @@ def test_the_exit_status_counts_only_what_training_needs(required, status, monke
     broken = Package("pytest", "testing", "1 / 0", "pytest", required)
     monkeypatch.setattr(doctor, "PACKAGES", (broken,))
     monkeypatch.setattr(
-        doctor, "try_code", lambda code: {} if "osrl_proco.train" in code else {"error": "e", "missing": None}
+        doctor, "try_code", lambda code: {} if "osrl_proco.run.fit" in code else {"error": "e", "missing": None}
     )
     assert doctor.main([]) == status
     out = capsys.readouterr().out
@@ -81,8 +83,9 @@ def test_the_exit_status_counts_only_what_training_needs(required, status, monke
 
 
 def test_it_runs_where_nothing_is_installed():
-    root = Path(doctor.__file__).resolve().parent.parent
-    code = f"import sys; sys.path.insert(0, {str(root)!r}); from osrl_proco.doctor import main; sys.exit(main([]))"
+    root = Path(doctor.__file__).resolve().parents[2]
+    code = f"import sys; sys.path.insert(0, {str(root)!r}); from osrl_proco.commands.doctor import main; "
+    code += "sys.exit(main([]))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if "missing" in line}

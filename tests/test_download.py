@@ -18,9 +18,9 @@ import pytest
 
 import osrl_proco.data.download as module
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.download import dataset_file, download
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task
+from osrl_proco.tasks.task import load_task
 
 TASK = "OfflinePointGoal1Gymnasium-v0"
 NAME = "SafetyPointGoal1Gymnasium-v0-100-2022.hdf5"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.transitions import Transitions
-from osrl_proco.dynamics import Dynamics, fit, floored
-from osrl_proco.errors import UserError
-from osrl_proco.feasibility import FeasibilityBatch
-from osrl_proco.rollout import UnsafeBuffer, branched_rollout
+from osrl_proco.proco.dynamics import Dynamics, fit, floored
+from osrl_proco.proco.feasibility import FeasibilityBatch
+from osrl_proco.proco.rollout import UnsafeBuffer, branched_rollout
 
 
 def linear_data(count=2000, noise=0.0, seed=0):

@@ -10,11 +10,11 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.envs import BrakeEnv, PointRobotEnv, register_embedded
 from osrl_proco.envs.reachability import Axis, cached, solve, transition_matrices
-from osrl_proco.errors import UserError
 
 register_embedded()
 SETTINGS = [{}, {"wall": 20.0, "a_max": 4.0}, {"a_max": 1.0, "dt": 0.05, "v_max": 3.0}]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osrl_proco.feasibility import FeasibilityBatch, FeasibilityCritic, backup, expectile_loss, violation
+from osrl_proco.proco.feasibility import FeasibilityBatch, FeasibilityCritic, backup, expectile_loss, violation
 
 
 def batch(unsafe, next_unsafe, terminals, next_observations=None):

@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages_api import KEY, CutOff, Hang, MessagesAPI, Raw, Say, Status
 
-import osrl_proco.costs.generate as generate
-import osrl_proco.costs.llm as llm
+import osrl_proco.costs.writing.generate as generate
+import osrl_proco.costs.writing.llm as llm
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.costs import load_cost_function
-from osrl_proco.costs.evidence import Assessment
-from osrl_proco.costs.generate import Settings, choose
-from osrl_proco.costs.reply import NoFunction, Reply, function_text
-from osrl_proco.costs.sandbox import Enforcement, Trial
-from osrl_proco.costs.sandbox_worker import judge
-from osrl_proco.costs.transcript import Round, Transcript
-from osrl_proco.errors import UserError
-from osrl_proco.tasks import load_task
+from osrl_proco.costs.sandbox.trial import Enforcement, Trial
+from osrl_proco.costs.sandbox.worker import judge
+from osrl_proco.costs.writing.evidence import Assessment
+from osrl_proco.costs.writing.generate import Settings, choose
+from osrl_proco.costs.writing.reply import NoFunction, Reply, function_text
+from osrl_proco.costs.writing.transcript import Round, Transcript
+from osrl_proco.tasks.task import load_task
 
 BRAKE = "OfflineBrake-v0"
 

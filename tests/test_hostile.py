@@ -13,10 +13,10 @@ import pytest
 import torch
 from hostile_programs import PROGRAMS, body, table
 
-from osrl_proco.costs import sandbox
-from osrl_proco.costs.sandbox import try_out
-from osrl_proco.costs.sandbox_worker import judge
-from osrl_proco.tasks import load_task
+from osrl_proco.costs.sandbox import trial as sandbox
+from osrl_proco.costs.sandbox.trial import try_out
+from osrl_proco.costs.sandbox.worker import judge
+from osrl_proco.tasks.task import load_task
 
 POINT = load_task("PointGoal1")
 DOCS = Path(__file__).parents[1] / "docs" / "sandbox.md"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from osrl_proco.core.errors import UserError
+from osrl_proco.core.resources import COST_LIBRARY
 from osrl_proco.costs import CostFunction, load_cost_function
-from osrl_proco.data.collect import drive_episode
-from osrl_proco.data.controllers import CONTROLLERS
-from osrl_proco.errors import UserError
-from osrl_proco.evaluate import make_env
-from osrl_proco.resources import COST_LIBRARY
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.drivers.collect import drive_episode
+from osrl_proco.drivers.controllers import CONTROLLERS
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import load_task, task_ids
 
 ROOT = Path(__file__).parents[1]
 MEASURED = json.loads((ROOT / "benchmarks" / "results" / "cost_library.json").read_text())["tasks"]

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from osrl_proco.costs import load_cost_function
-from osrl_proco.data import collect as module
-from osrl_proco.data.character import Character
-from osrl_proco.data.collect import drive_episode
 from osrl_proco.data.transitions import KEYS
-from osrl_proco.evaluate import make_env
-from osrl_proco.tasks import load_task
+from osrl_proco.drivers import collect as module
+from osrl_proco.drivers.character import Character
+from osrl_proco.drivers.collect import drive_episode
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import load_task
 
 pytest.importorskip("safety_gymnasium", reason="Safety-Gymnasium is not installed")
 

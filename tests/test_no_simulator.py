@@ -14,11 +14,11 @@ import torch
 from osrl_proco.cli import main
 from osrl_proco.data import Transitions, from_arrays
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.evaluate import make_env
-from osrl_proco.feasibility import FeasibilityCritic
-from osrl_proco.heldout import HeldOut, hold_out, measure
-from osrl_proco.run_folder import RunFolder
-from osrl_proco.tasks import load_task
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.evaluation.heldout import HeldOut, hold_out, measure
+from osrl_proco.proco.feasibility import FeasibilityCritic
+from osrl_proco.run.folder import RunFolder
+from osrl_proco.tasks.task import load_task
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "your_own_data.md").read_text()
 SMALL = (

@@ -9,7 +9,7 @@ import pytest
 
 from osrl_proco.cli import _COMMANDS
 from osrl_proco.costs import CostFunction
-from osrl_proco.tasks import load_task
+from osrl_proco.tasks.task import load_task
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from osrl_proco.costs import CostFunction, sandbox
-from osrl_proco.costs.checks import Rejected, check
-from osrl_proco.costs.sandbox import PROBED, Enforcement, try_out
-from osrl_proco.resources import COST_LIBRARY
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.core.resources import COST_LIBRARY
+from osrl_proco.costs import CostFunction
+from osrl_proco.costs.sandbox import trial as sandbox
+from osrl_proco.costs.sandbox.checks import Rejected, check
+from osrl_proco.costs.sandbox.trial import PROBED, Enforcement, try_out
+from osrl_proco.tasks.task import load_task, task_ids
 
 POINT = load_task("PointGoal1")
 WORKERS = Path(__file__).with_name("sandbox_workers")

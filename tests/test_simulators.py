@@ -8,13 +8,13 @@ import torch
 
 pytest.importorskip("safety_gymnasium")
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.costs import load_cost_function
-from osrl_proco.data.collect import collect
 from osrl_proco.data.load import load_dataset
 from osrl_proco.data.statistics import episodes, lost
-from osrl_proco.errors import UserError
-from osrl_proco.evaluate import evaluate, make_env
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.drivers.collect import collect
+from osrl_proco.evaluation.episodes import evaluate, make_env
+from osrl_proco.tasks.task import load_task, task_ids
 
 POINT = "OfflinePointGoal1Gymnasium-v0"
 

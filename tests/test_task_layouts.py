@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from osrl_proco.evaluate import make_env
-from osrl_proco.tasks import load_task, task_ids
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import load_task, task_ids
 
 pytest.importorskip("safety_gymnasium", reason="Safety-Gymnasium is not installed")
 

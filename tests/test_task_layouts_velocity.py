@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 import pytest
 
-from osrl_proco.evaluate import make_env
-from osrl_proco.tasks import Task, load_task
+from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.tasks.task import Task, load_task
 
 warnings.simplefilter("ignore")
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 import yaml
 
-from osrl_proco import settings
 from osrl_proco.cli import main
+from osrl_proco.run import settings
 
 TINY = [
     "--a_hidden_sizes", "[16,16]", "--c_hidden_sizes", "[16,16]", "--vae_hidden_sizes", "16", "--batch_size", "32",
@@ -207,7 +207,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, capsys):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("osrl_proco.run_folder.torch.save", full)
+    monkeypatch.setattr("osrl_proco.run.folder.torch.save", full)
     assert main(["train", "--resume", str(tmp_path / "run"), "--update_steps", "80"]) == 2
     assert "the previous one is kept" in capsys.readouterr().err
     assert (tmp_path / "run" / "checkpoint" / "state.pt").read_bytes() == before

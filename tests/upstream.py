@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import osrl_proco
-from osrl_proco import compat
+from osrl_proco.upstream import compat
 
 ROOT = Path(osrl_proco.__file__).resolve().parent.parent
 

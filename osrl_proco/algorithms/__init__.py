@@ -7,8 +7,8 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import BCQLConfig, BEARLConfig, CPQConfig, ProcoConfig
-from ..errors import UserError, nearest
+from ..core.errors import UserError, nearest
+from ..run.config import BCQLConfig, BEARLConfig, CPQConfig, ProcoConfig
 from .agent import Agent
 from .proco import ProcoMixin, ProcoSettings
 

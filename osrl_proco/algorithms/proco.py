@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..feasibility import FeasibilityBatch, FeasibilityCritic
+from ..proco.feasibility import FeasibilityBatch, FeasibilityCritic
 
 
 @dataclass(frozen=True)

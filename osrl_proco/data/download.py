@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 from tqdm.auto import tqdm
 
-from ..errors import UserError, first_line, nearest
+from ..core.errors import UserError, first_line, nearest
 from .hdf5 import DSRL_FILE
 
 HOST = "https://huggingface.co/datasets/YYY-45/DSRL/resolve/main/"  # DSRL's own, since November 2025

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..errors import UserError, first_line, nearest
+from ..core.errors import UserError, first_line, nearest
 from .transitions import KEYS, PREVIOUS, Transitions
 
 HASH = "sha256"  # attribute: hash of the arrays, written by us, unknown to DSRL's own files

@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from ..errors import UserError
-from ..tasks import Task
+from ..core.errors import UserError
+from ..tasks.task import Task
 from .download import download
 from .hdf5 import read_hdf5
 from .transitions import Transitions

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from ..errors import UserError, first_line
-from ..tasks import Task
+from ..core.errors import UserError, first_line
+from ..tasks.task import Task
 from .load import from_arrays
 from .transitions import Transitions
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from ..errors import UserError
-from ..tasks import load_task, task_ids
+from ..core.errors import UserError
+from ..tasks.task import load_task, task_ids
 from .transitions import KEYS, PREVIOUS
 
 FLAGS = ("costs", "terminals", "timeouts", PREVIOUS)  # 0 or 1

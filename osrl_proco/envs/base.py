@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from osrl_proco.errors import UserError
+from osrl_proco.core.errors import UserError
 
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from osrl_proco.errors import UserError
+from osrl_proco.core.errors import UserError
 
 from .base import Array, Bools, EmbeddedTask, Plane, require_positive
 from .reachability import Axis, cached, solve, transition_matrices

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from osrl_proco.costs import sandbox_worker
+from osrl_proco.costs.sandbox import worker as sandbox_worker
 
 
 def judge(source, task, observations):

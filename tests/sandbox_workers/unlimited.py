@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from evil import judge, sandbox_worker
 
-from osrl_proco.costs import limits
+from osrl_proco.costs.sandbox import limits
 
 limits.leave_the_network = lambda: None
 limits.lock = lambda seconds, memory_mb: None

@@ -1,0 +1,1 @@
+"""The commands of `osrl-proco`: parsing and printing only; nothing imports them but cli.py."""

@@ -1,0 +1,1 @@
+"""The language of cost functions: grammar, operations, interpreter."""

@@ -1,0 +1,1 @@
+"""Where a text from outside runs for the first time."""

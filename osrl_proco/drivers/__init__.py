@@ -1,0 +1,1 @@
+"""Who collects data: scripted drivers and small policies."""

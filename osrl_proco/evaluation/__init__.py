@@ -1,0 +1,1 @@
+"""Episodes, measures on held-out data, and the feasible set."""

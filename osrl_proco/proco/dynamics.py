@@ -1,0 +1,271 @@
+"""The dynamics model: an ensemble of Gaussian networks, (s, a) -> change of s (PROCO appendix C.1).
+
+All members are computed in one batched matrix product per layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import trange
+
+from ..core.errors import UserError, first_line
+from ..data.transitions import Transitions
+
+
+class BatchedLinear(nn.Module):
+    """`members` linear layers side by side: (members, N, n_in) -> (members, N, n_out)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__()
+        # PETS and MOPO start at half this width; from there deep ensembles learn several times slower.
+        weight = nn.init.trunc_normal_(torch.empty(members, n_in, n_out), std=1.0 / math.sqrt(n_in))
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(members, 1, n_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+    def of(self, members: Tensor, x: Tensor) -> Tensor:
+        """The layer of some members only: x (len(members), N, n_in)."""
+        return torch.baddbmm(self.bias[members], x, self.weight[members])
+
+
+class Dynamics(nn.Module):
+    """An ensemble of `members` Gaussian networks of which the best few, the elites, are used.
+
+    Predicts the change of the observation and the reward (the reward serves the `full_model` ablation only).
+    Inputs and targets are standardised with the data's own mean and deviation.
+
+    Args:
+        obs_dim, act_dim: sizes of observation and action.
+        hidden: width of each hidden layer.
+        members: networks trained.
+        elites: networks kept, those with the lowest held-out error.
+    """
+
+    elites: Tensor
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self, obs_dim: int, act_dim: int, hidden: Sequence[int] = (200,) * 4, members: int = 7, elites: int = 5
+    ) -> None:
+        super().__init__()
+        self.shape: dict[str, Any] = {
+            "obs_dim": obs_dim,
+            "act_dim": act_dim,
+            "hidden": list(hidden),
+            "members": members,
+            "elites": elites,
+        }
+        self.obs_dim, self.members = obs_dim, members
+        sizes = [obs_dim + act_dim, *hidden, 2 * (obs_dim + 1)]
+        layers = [BatchedLinear(members, a, b) for a, b in pairwise(sizes)]
+        self.layers: Sequence[BatchedLinear] = nn.ModuleList(layers)  # type: ignore[assignment]
+        self.max_logvar = nn.Parameter(torch.full((obs_dim + 1,), 0.5))
+        self.min_logvar = nn.Parameter(torch.full((obs_dim + 1,), -10.0))
+        self.register_buffer("elites", torch.arange(elites))
+        self.register_buffer("input_mean", torch.zeros(obs_dim + act_dim))
+        self.register_buffer("input_std", torch.ones(obs_dim + act_dim))
+        self.register_buffer("target_mean", torch.zeros(obs_dim + 1))
+        self.register_buffer("target_std", torch.ones(obs_dim + 1))
+
+    def standardise(self, data: Transitions) -> None:
+        """Take means and deviations of inputs and targets from `data`."""
+        for name, parts in (("input", self._input_parts(data)), ("target", self._target_parts(data))):
+            means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
+            getattr(self, f"{name}_mean").copy_(torch.cat(means))
+            getattr(self, f"{name}_std").copy_(floored(torch.cat(stds)))
+
+    def _input_parts(self, data: Transitions) -> Iterator[Tensor]:
+        """Inputs (N, some columns), all columns one after the other, never many of a large dataset at a time."""
+        yield from _columns(data.observations)
+        yield data.actions
+
+    def _target_parts(self, data: Transitions) -> Iterator[Tensor]:
+        for now, after in zip(_columns(data.observations), _columns(data.next_observations), strict=True):
+            yield after - now
+        yield data.rewards[:, None]
+
+    def targets(self, data: Transitions) -> Tensor:
+        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward."""
+        change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
+        return (change - self.target_mean) / self.target_std
+
+    def standard_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
+        """Standardised inputs (N, obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
+        inputs = (torch.cat([observations, actions], 1) - self.input_mean) / self.input_std
+        return inputs.clamp(-10.0, 10.0)
+
+    def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""
+        x = inputs
+        for i, layer in enumerate(self.layers):
+            x = layer(x) if members is None else layer.of(members, x)
+            if i < len(self.layers) - 1:
+                x = F.silu(x)
+        mean, logvar = x.chunk(2, dim=-1)
+        logvar = self.max_logvar - F.softplus(self.max_logvar - logvar)
+        logvar = self.min_logvar + F.softplus(logvar - self.min_logvar)
+        return mean, logvar
+
+    def predict(self, observations: Tensor, actions: Tensor, noise: bool = True) -> tuple[Tensor, Tensor]:
+        """What each elite thinks comes next, for observations (N, obs_dim) and actions (N, act_dim).
+
+        Returns next observations (elites, N, obs_dim) and rewards (elites, N): samples, or means without `noise`.
+        """
+        inputs = self.standard_inputs(observations, actions)
+        mean, logvar = self.distribution(inputs.expand(len(self.elites), *inputs.shape), self.elites)
+        if noise:
+            mean = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+        outputs = mean * self.target_std + self.target_mean
+        return observations + outputs[..., :-1], outputs[..., -1]
+
+    def save(self, path: Path, **about: Any) -> None:
+        """Write the model and what it was fitted on (`about`) to `path`, atomically."""
+        partial = path.with_name(path.name + ".partial")
+        torch.save({"shape": self.shape, "weights": self.state_dict(), "about": about}, partial)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, device: str = "cpu") -> tuple[Dynamics, dict[str, Any]]:
+        """The model at `path` and what it was fitted on. Raises UserError if the file is missing or damaged."""
+        if not path.is_file():
+            raise UserError(f"{path}: no such dynamics model; fit one with: osrl-proco dynamics fit --out {path}")
+        try:
+            saved = torch.load(path, map_location=device, weights_only=True)
+            model = cls(**saved["shape"]).to(device)
+            model.load_state_dict(saved["weights"])
+        except Exception as error:  # a damaged pickle can raise anything
+            raise UserError(f"{path}: not a dynamics model of osrl-proco ({first_line(error)})") from None
+        return model.requires_grad_(False).eval(), saved["about"]
+
+
+def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:
+    """The matrix in blocks of whole columns of at most `elements` numbers."""
+    yield from matrix.split(max(1, elements // max(1, len(matrix))), dim=1)
+
+
+def floored(std: Tensor) -> Tensor:
+    """Deviation of each column (D,), but never below a hundredth of the median one.
+
+    A planar robot's vertical entries are numerical noise; divided by their own deviation they would drown the rest.
+    A column that never changes at all must not be divided by zero either.
+    """
+    moving = std[std > 0]
+    floor = 0.01 * moving.median() if len(moving) else std.new_tensor(1.0)
+    return std.clamp_min(float(floor))
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How the fit went: epochs run, held-out error of each member (mean squared, standardised), the elites."""
+
+    epochs: int
+    holdout_mse: list[float]
+    elites: list[int]
+
+    @property
+    def elite_mse(self) -> float:
+        return sum(self.holdout_mse[e] for e in self.elites) / len(self.elites)
+
+
+def fit(
+    model: Dynamics,
+    data: Transitions,
+    *,
+    epochs: int = 200,
+    patience: int = 5,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    weight_decay: Sequence[float] = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4),
+    holdout: float = 0.2,
+    seed: int = 0,
+    progress: bool = True,
+) -> FitReport:
+    """Fit by weighted maximum likelihood with early stopping on held-out transitions; keep each member's best weights.
+
+    Stops after `patience` epochs in which no member improved by more than 1 % (MOPO's rule), or after `epochs`.
+    Seeded by `seed` alone. Raises UserError when there are too few transitions.
+    """
+    device = data.observations.device
+    count = len(data)
+    n_holdout = int(holdout * count)
+    if n_holdout < 1 or count - n_holdout < batch_size:
+        raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
+    generator = torch.Generator(device).manual_seed(seed)
+    model.standardise(data)
+    order = torch.randperm(count, generator=generator, device=device)
+    held, train = order[:n_holdout], order[n_holdout:]
+
+    layers = list(model.layers)
+    if len(weight_decay) != len(layers):  # other depth than the default: the same range, evenly spread
+        weight_decay = torch.linspace(2.5e-5, 1e-4, len(layers)).tolist()
+    groups = [{"params": layer.parameters(), "weight_decay": d} for layer, d in zip(layers, weight_decay, strict=True)]
+    bounds = {"params": [model.max_logvar, model.min_logvar], "weight_decay": 0.0}
+    # Decay enters the gradient (0.5 d |w|^2 in the loss), as in MOPO.
+    optimizer = torch.optim.Adam([*groups, bounds], lr=learning_rate)
+
+    best = torch.full((model.members,), float("inf"), device=device)
+    best_weights = [p.detach().clone() for layer in layers for p in layer.parameters()]
+    waited = done = 0
+    bar = trange(epochs, desc="Dynamics", disable=not progress, leave=False)
+    for _ in bar:
+        # Every member sees the data in an order of its own.
+        shuffled = torch.argsort(torch.rand(model.members, len(train), generator=generator, device=device), 1)
+        for start in range(0, len(train) - batch_size + 1, batch_size):
+            rows = train[shuffled[:, start : start + batch_size]]
+            batch = data.index(rows.reshape(-1))
+            inputs = model.standard_inputs(batch.observations, batch.actions).view(*rows.shape, -1)
+            targets = model.targets(batch).view(*rows.shape, -1)
+            mean, logvar = model.distribution(inputs)
+            likelihood = (mean - targets) ** 2 * (-logvar).exp() + logvar
+            # Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then
+            # stops learning. Weighing each term by its own variance (beta-NLL with beta = 1, Seitzer et al. 2022)
+            # gives the mean the gradient of a squared error.
+            weighted = (likelihood * logvar.detach().exp()).mean((1, 2)).sum()
+            loss = weighted + 0.01 * (model.max_logvar.sum() - model.min_logvar.sum())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        errors = _holdout_error(model, data, held)
+        improved = errors < 0.99 * best
+        better = errors < best
+        parameters = [p for layer in layers for p in layer.parameters()]
+        for kept, now in zip(best_weights, parameters, strict=True):
+            kept[better] = now.detach()[better]
+        best = torch.minimum(best, errors)
+        waited = 0 if bool(improved.any()) else waited + 1
+        bar.set_postfix(holdout=f"{best.min().item():.4f}")
+        done += 1
+        if waited >= patience:
+            break
+    with torch.no_grad():
+        for now, kept in zip((p for layer in layers for p in layer.parameters()), best_weights, strict=True):
+            now.copy_(kept)
+    model.elites.copy_(torch.argsort(best)[: len(model.elites)])
+    model.requires_grad_(False).eval()
+    return FitReport(done, best.tolist(), model.elites.tolist())
+
+
+@torch.no_grad()
+def _holdout_error(model: Dynamics, data: Transitions, held: Tensor, chunk: int = 8192) -> Tensor:
+    """Mean squared error of each member (members,) on the held-out rows."""
+    total = torch.zeros(model.members, device=held.device)
+    for rows in held.split(chunk):
+        batch = data.index(rows)
+        inputs = model.standard_inputs(batch.observations, batch.actions)
+        mean, _ = model.distribution(inputs.expand(model.members, -1, -1))
+        total += ((mean - model.targets(batch)) ** 2).mean(2).sum(1)
+    return total / len(held)

@@ -1,0 +1,1 @@
+"""One run: its settings, its data, its loop, its folder."""

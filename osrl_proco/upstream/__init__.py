@@ -1,0 +1,1 @@
+"""OSRL, DSRL, FSRL and the simulators, mended in memory."""
