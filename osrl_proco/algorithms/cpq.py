@@ -1,13 +1,14 @@
-"""Constraints-penalised Q-learning with PROCO."""
+"""Constraints-penalised Q-learning (OSRL's), and with PROCO."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from osrl.algorithms import CPQ, CPQTrainer
 from torch import Tensor
 
-from .proco import ProcoMixin
-
-Trainer = CPQTrainer
+from .agent import Problem
+from .osrl import OsrlAgent, ProcoMixin
 
 
 class ProcoCPQ(ProcoMixin, CPQ):
@@ -18,6 +19,11 @@ class ProcoCPQ(ProcoMixin, CPQ):
 
     constraint_on_excess = False
 
-    def policy(self, observations: Tensor, deterministic: bool = True) -> Tensor:
-        """Actions (N, act_dim) for observations (N, obs_dim)."""
-        return self._actor_forward(observations, deterministic, True)[0]
+    def policy(self, observations: Tensor) -> Tensor:
+        """Actions (N, act_dim) for observations (N, obs_dim): the Gaussian's mean."""
+        return self._actor_forward(observations, True, True)[0]
+
+
+def create(config: Any, problem: Problem) -> OsrlAgent:
+    """A fresh agent of OSRL's CPQ, with PROCO where `config.proco` says so."""
+    return OsrlAgent(ProcoCPQ, CPQTrainer, config, problem, changing=("log_alpha",))
