@@ -2,7 +2,7 @@
 
 from .registry import Algorithm, algorithm, algorithms, register
 
-__all__ = ["Algorithm", "Agent", "Policy", "ProcoMixin", "ProcoSettings", "algorithm", "algorithms", "register"]
+__all__ = ["Agent", "Algorithm", "Policy", "ProcoMixin", "ProcoSettings", "algorithm", "algorithms", "register"]
 
 _LAZY = {
     "Agent": ("agent", "Agent"),

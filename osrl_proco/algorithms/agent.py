@@ -82,6 +82,11 @@ class Agent(ABC):
     feasibility: FeasibilityLearner | None = None
     batch_size: int
 
+    @property
+    def feasibility_batch_size(self) -> int:
+        """Recorded transitions in each of the feasibility learner's batches."""
+        return self.batch_size
+
     def prepare(self, data: Transitions) -> None:
         """Look at the training data once, before a fresh run; what is learned here is part of the state."""
         if self.feasibility is not None:

@@ -6,7 +6,6 @@ settings) is in run/config.py.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import List
 
 
 def _list(*values: float) -> list:  # type: ignore[type-arg]
@@ -37,9 +36,9 @@ class BCQLConfig:
     # Weight of the VAE's KL divergence
     beta: float = 0.5
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per next state in the critics' targets
@@ -53,7 +52,7 @@ class BCQLConfig:
     # Cost critics in each of the two ensembles
     num_qc: int = 2
     # Gains of the multiplier's controller: proportional, integral, derivative
-    PID: List[float] = _list(0.1, 0.003, 0.001)
+    PID: list[float] = _list(0.1, 0.003, 0.001)
 
 
 @dataclass
@@ -75,9 +74,9 @@ class BEARLConfig:
     # Learning rate of the MMD's multiplier
     alpha_lr: float = 0.001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per next state in the critics' targets
@@ -105,7 +104,7 @@ class BEARLConfig:
     # Cost critics in each of the two ensembles
     num_qc: int = 2
     # Gains of the multiplier's controller: proportional, integral, derivative
-    PID: List[float] = _list(0.1, 0.003, 0.001)
+    PID: list[float] = _list(0.1, 0.003, 0.001)
 
 
 @dataclass
@@ -127,9 +126,9 @@ class CPQConfig:
     # Learning rate of the VAE
     vae_lr: float = 0.001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per state that are tried for being unlike the data

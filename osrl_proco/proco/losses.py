@@ -27,6 +27,6 @@ def advantage_weight(advantage: Tensor, temperature: float, clip: float) -> Tens
 @torch.no_grad()
 def polyak(target: nn.Module, source: nn.Module, rate: float) -> None:
     """target <- rate · source + (1 - rate) · target, over their parameters."""
-    averages = list(target.parameters())
+    averages: list[Tensor] = list(target.parameters())
     torch._foreach_mul_(averages, 1.0 - rate)
-    torch._foreach_add_(averages, list(source.parameters()), alpha=rate)
+    torch._foreach_add_(averages, [*source.parameters()], alpha=rate)

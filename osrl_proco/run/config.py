@@ -67,6 +67,12 @@ class RunConfig:
     suffix: Optional[str] = None
     # Print all settings at the start
     verbose: bool = False
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
     # Factor on costs in training
     cost_scale: float = 1.0
     # Episode cost that the algorithm trains with; PROCO's twins need none
@@ -107,6 +113,9 @@ class ProcoConfig(RunConfig):
     cost_function: Optional[str] = None
     # Relabel the data with the cost function (false: the ablation "w/o relabel")
     relabel: bool = True
+    # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
+    # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
+    ablation: str = "none"
     # h of an unsafe state; that of a safe one is -1
     h_max: float = 25.0
     # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost
