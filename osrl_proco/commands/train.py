@@ -34,6 +34,9 @@ def main(argv: list[str]) -> int:
     if resume is not None:
         folder = RunFolder(Path(resume))
         before = folder.read_config()
+        _, algo = settings.take(words, "--algo")
+        if algo is not None and algo.lower() != before["algo"]:
+            raise UserError(f"--algo: the run in {resume} has {before['algo']}; start a new run to change it")
         config = settings.parse(words, base=before)
         for fixed in _FIXED:
             if getattr(config, fixed) != before.get(fixed):
