@@ -14,7 +14,7 @@ import torch
 from osrl_proco.cli import main
 from osrl_proco.data import Transitions, from_arrays
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.evaluation.heldout import HeldOut, hold_out, measure
 from osrl_proco.proco.feasibility import FeasibilityCritic
 from osrl_proco.run.folder import RunFolder
