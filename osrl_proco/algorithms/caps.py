@@ -32,9 +32,10 @@ from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight
+from ..proco.optim import adam, anneal, descend
 from .agent import Agent, Info, Policy, Problem, Stateless
 from .iql import IQLCritic
-from .networks import Heads, adam, anneal, descend
+from .networks import Heads
 
 LOG_STD = (-5.0, 2.0)  # bounds of a learned deviation: constant actions would drive it to 0
 

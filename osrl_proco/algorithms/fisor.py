@@ -30,9 +30,10 @@ from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
+from ..proco.optim import adam, anneal, descend
 from .agent import Agent, Info, Policy, Problem, Seeded
 from .iql import IQLCritic
-from .networks import ScoreNetwork, adam, anneal, descend, mlp
+from .networks import ScoreNetwork, mlp
 
 LEVELS = 5  # of noise
 INSIDE = 1.0 - 1e-5  # recorded actions are kept so far inside the bounds

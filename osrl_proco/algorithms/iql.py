@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..data.transitions import Transitions
 from ..proco.losses import expectile_loss, polyak
-from .networks import TwinQ, adam, descend, mlp
+from ..proco.optim import adam, descend
+from .networks import TwinQ, mlp
 
 
 class IQLCritic:

@@ -31,9 +31,10 @@ from ..core.state import Parts
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, weighted_error
+from ..proco.optim import adam, descend
 from .agent import Agent, Info, Policy, Problem, Seeded, Stateless
 from .iql import IQLCritic
-from .networks import ConditionalVAE, GaussianHead, adam, descend, reparameterised
+from .networks import ConditionalVAE, GaussianHead, reparameterised
 
 # Bullet's tasks with z_max .6 in the published settings (AntRun is not among them); .25 elsewhere.
 WIDE_LATENTS = ("CarCircle", "DroneRun", "DroneCircle", "CarRun", "AntCircle", "BallRun", "BallCircle")

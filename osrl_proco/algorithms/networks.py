@@ -1,9 +1,9 @@
-"""Small networks that several algorithms share, and how they are stepped."""
+"""Small networks that several algorithms share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -162,26 +162,6 @@ class ScoreNetwork(nn.Module):
         for block in self.blocks:
             x = block(x, dropout)
         return self.last(F.mish(x))
-
-
-def adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Adam:
-    """Adam that updates all tensors together."""
-    return torch.optim.Adam(parameters, lr=lr, foreach=True)
-
-
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down `loss`. Only the optimizer's own parameters get gradients, and each must have one."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-        parameter.grad = gradient
-    optimizer.step()
-
-
-def anneal(optimizer: torch.optim.Optimizer, lr: float, step: int, period: int) -> None:
-    """Set the learning rate to that of `step` on a cosine from `lr` to 0 at `period`, and 0 after."""
-    rate = lr * 0.5 * (1.0 + math.cos(math.pi * min(step / period, 1.0)))
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def reparameterised(mean: Tensor, log_std: Tensor, generator: torch.Generator) -> Tensor:

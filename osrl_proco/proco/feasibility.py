@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .losses import expectile_loss, polyak
+from .optim import adam
 
 
 class FeasibilityBatch(NamedTuple):
@@ -167,7 +168,7 @@ class FeasibilityLearner:
     ) -> None:
         self.critic, self.settings, self.polyak = critic, settings, polyak
         self.target = target if target is not None else deepcopy(critic).requires_grad_(False)
-        self.optimizer = optimizer or torch.optim.Adam(critic.parameters(), lr=lr)
+        self.optimizer = optimizer or adam(critic.parameters(), lr)
 
     @classmethod
     def create(
