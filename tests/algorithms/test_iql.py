@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import iql_hosts as hosts
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from osrl_proco.algorithms.iql import IQLCritic
 from osrl_proco.algorithms.networks import lecun, mlp, xavier
+from osrl_proco.algorithms.registry import algorithm
 from osrl_proco.proco.losses import advantage_weight, expectile_loss, feasible_weight, polyak, weighted_error
 from osrl_proco.proco.optim import adam, anneal, descend
 
@@ -302,3 +304,11 @@ def test_the_twins_critic_learns_from_the_batch_it_is_given(name):
     twin_of_it.update(imagined)
     assert hosts.same(one.feasibility.critic.state_dict(), twin_of_it.critic.state_dict())
     assert info["feasibility/h_max"] == one.config.h_max
+
+
+@pytest.mark.parametrize("name", ["fisor", "lspc", "caps"])
+def test_the_page_lists_every_setting_with_its_default(name):
+    page = (Path(__file__).parents[2] / "docs" / "algorithms" / f"{name}.md").read_text(encoding="utf-8")
+    own = algorithm(name).config_class()
+    for field in fields(own):
+        assert f"| `{field.name}` | {getattr(own(), field.name)} |" in page, field.name
