@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..core.random import RowNoise
 from ..core.state import Parts, restore, state_of
 from ..data.samplers import Sampler, TransitionSampler
 from ..data.transitions import Transitions
@@ -72,20 +73,37 @@ class Stateless:
         pass
 
 
+class Seeded:
+    """A policy that draws: `function(observations, noise)` with normal noise of `shape` for each row, from the seed of
+    the row's episode alone."""
+
+    def __init__(
+        self, function: Callable[[Tensor, Tensor], Tensor], shape: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
+        self._function, self._shape, self._noise = function, shape, RowNoise(device)
+
+    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
+        self._noise.reset(rows, seeds)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        return self._function(observations, self._noise.normal(len(observations), *self._shape))
+
+    def observe(self, rewards: Tensor, costs: Tensor) -> None:
+        pass
+
+
 class Agent(ABC):
     """An algorithm with its networks: it updates and acts.
 
     `feasibility` is the learner of PROCO's critic, None for a stock algorithm. `batch_size` is what the default
-    sampler draws.
+    sampler draws; `feasibility_batch_size` how many recorded transitions the learner's batch holds, where that is
+    another number.
     """
 
     feasibility: FeasibilityLearner | None = None
     batch_size: int
-
-    @property
-    def feasibility_batch_size(self) -> int:
-        """Recorded transitions in each of the feasibility learner's batches."""
-        return self.batch_size
+    feasibility_batch_size: int | None = None
 
     def prepare(self, data: Transitions) -> None:
         """Look at the training data once, before a fresh run; what is learned here is part of the state."""

@@ -128,9 +128,7 @@ class OsrlAgent(Agent):
     ) -> None:
         settings = None
         if config.proco:
-            settings = ProcoSettings(
-                config.h_max, config.expectile, config.c_hidden_sizes, config.feasibility_gamma, config.h_of
-            )
+            settings = ProcoSettings.of(config)
         given = {
             **vars(config),
             "state_dim": problem.obs_dim,

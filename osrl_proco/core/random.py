@@ -74,6 +74,11 @@ def drawing_from(generator: torch.Generator) -> Iterator[None]:
         default.set_state(before)
 
 
+def normal(shape: Sequence[int], generator: torch.Generator, device: torch.device | str) -> Tensor:
+    """Normal noise of `shape` on `device`, drawn where the generator lives."""
+    return torch.randn(tuple(shape), generator=generator, device=generator.device).to(device)
+
+
 class RowNoise:
     """Normal noise for several episodes at once, each from a seed of its own.
 

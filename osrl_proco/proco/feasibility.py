@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .losses import expectile_loss, polyak
+from .optim import adam
 
 
 class FeasibilityBatch(NamedTuple):
@@ -50,6 +51,11 @@ class ProcoSettings:
     hidden: Sequence[int] = (256, 256)
     feasibility_gamma: float = 0.99
     h_of: str = "left"
+
+    @classmethod
+    def of(cls, config: Any) -> ProcoSettings:
+        """Those of a run; the critics of a twin have the widths of the algorithm's own critics."""
+        return cls(config.h_max, config.expectile, config.c_hidden_sizes, config.feasibility_gamma, config.h_of)
 
 
 def violation(unsafe: Tensor, h_max: float) -> Tensor:
@@ -162,20 +168,32 @@ class FeasibilityLearner:
     ) -> None:
         self.critic, self.settings, self.polyak = critic, settings, polyak
         self.target = target if target is not None else deepcopy(critic).requires_grad_(False)
-        self.optimizer = optimizer or torch.optim.Adam(critic.parameters(), lr=lr)
+        self.optimizer = optimizer or adam(critic.parameters(), lr)
 
     @classmethod
     def create(
-        cls, obs_dim: int, act_dim: int, settings: ProcoSettings, device: str, lr: float = 3e-4, polyak: float = 0.005
+        cls,
+        obs_dim: int,
+        act_dim: int,
+        settings: ProcoSettings,
+        device: str,
+        lr: float = 3e-4,
+        polyak: float = 0.005,
+        network: Callable[[int, Sequence[int]], nn.Module] = _network,
     ) -> FeasibilityLearner:
-        """A fresh learner on `device`."""
-        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden).to(device)
+        """A fresh learner on `device`; `network` as in `FeasibilityCritic`."""
+        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network).to(device)
         return cls(critic, settings, lr=lr, polyak=polyak)
 
     def standardise(self, observations: Tensor) -> None:
         """Fit the inputs' scale of critic and target to the data's observations (N, obs_dim)."""
         self.critic.standardise(observations)
         self.target.load_state_dict(self.critic.state_dict())
+
+    @torch.no_grad()
+    def judge(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Q of the target and V, each (N,): what a policy's loss weighs actions by."""
+        return self.target.q(observations, actions), self.critic.value(observations)
 
     def update(self, batch: FeasibilityBatch) -> dict[str, Tensor]:
         """One step of V towards the target's Q, one of Q towards the new V's backup, one of the target; what to log."""

@@ -83,7 +83,8 @@ class Fit:
                 for callback in self.callbacks:
                     callback.before(self)
                 if self.source is not None:
-                    rows = self.source.batch(self.agent.feasibility_batch_size, self.streams["imagination"])
+                    size = self.agent.feasibility_batch_size or self.agent.batch_size
+                    rows = self.source.batch(size, self.streams["imagination"])
                 info = self.agent.update(self.sampler.sample(self.streams["batches"]), rows)
                 self.step += 1
                 self.stopping = bool(caught)
