@@ -10,7 +10,7 @@ the fragment's first.
 
 Faults of the release that `compat: fixed` mends: the augmentation crashes where cost returns are constant, as in all
 safe-only data (skipped, with a message), and so does the drawing where all trajectories cost 70 or more (uniform); an
-unfinished last trajectory is dropped (kept); targets of the augmentation are dealt to the wrong trajectories.
+unfinished last trajectory is dropped (kept).
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class CDTAgent(Agent):
         self.batch_size = config.batch_size
         self._fixed = config.compat == "fixed"
         self._published = published(config.task)
+        if config.seq_len < 2:
+            raise UserError(f"--seq_len {config.seq_len}: must be at least 2 (with 1, OSRL's loss is not a number)")
         given = {
             **vars(config),
             "state_dim": problem.obs_dim,
@@ -154,7 +156,7 @@ class CDTAgent(Agent):
         )
         rng = np.random.default_rng(derived_seed(config.seed, "augmentation"))
         try:
-            return augment(costs, returns, settings, rng, aligned=self._fixed)
+            return augment(costs, returns, settings, rng)
         except NoFront as reason:
             if not self._fixed:
                 raise UserError(

@@ -53,23 +53,20 @@ def augment(
     returns: np.ndarray,
     settings: AugmentationSettings,
     rng: np.random.Generator,
-    *,
-    aligned: bool,
 ) -> Copies:
     """The copies for trajectories of the given cost returns and returns (each (E,)).
 
-    Args:
-        aligned: whether a stand-in takes the target that it was drawn for. OSRL groups stand-ins behind their nearest
-            trajectory and then deals the targets out in order, so that targets reach other trajectories, costlier ones
-            among them.
+    Stand-ins stand behind their nearest trajectory and the targets are dealt out in that order, as in OSRL: a target's
+    return may reach another trajectory than the nearest, but never one that costs more than it is told to.
 
     Raises NoFront where the grid keeps nothing (all cost returns alike, as in safe-only data, or too few trajectories),
     or no polynomial can be fitted: OSRL's own code crashes there.
     """
     kept = grid_filter(costs, returns, rng)
     if not len(kept):
-        alike = "all cost returns are alike" if np.ptp(costs) == 0 else "no cell of the grid holds 3 trajectories"
-        raise NoFront(alike)
+        alike = "all cost returns are alike" if np.ptp(costs) == 0 else "all returns are alike"
+        few = "no cell of its grid holds 3 trajectories"
+        raise NoFront(few if np.ptp(costs) > 0 and np.ptp(returns) > 0 else alike)
     c, r = costs[kept], returns[kept]
     front = pareto_front(torch.from_numpy(c), torch.from_numpy(r)).numpy()
     try:
@@ -81,7 +78,7 @@ def augment(
     low = polynomial(target_costs) + settings.min_reward
     # Not `rng.uniform`: where the front is above `max_reward`, OSRL draws from the reversed interval.
     target_returns = low + (settings.max_reward - low) * rng.random(count)
-    nearest = _nearest(c, r, target_costs, target_returns, settings, rng, aligned)
+    nearest = _nearest(c, r, target_costs, target_returns, settings, rng)
     return Copies(kept[nearest], target_costs, target_returns)
 
 
@@ -109,23 +106,20 @@ def _nearest(
     target_returns: np.ndarray,
     settings: AugmentationSettings,
     rng: np.random.Generator,
-    aligned: bool,
 ) -> np.ndarray:
     """For each target the nearest trajectory of no higher cost; where one is nearest to several, stand-ins for it."""
     nearest: list[int] = []
     for cost, ret in zip(target_costs, target_returns, strict=True):
         distance = np.where(costs <= cost, np.hypot(costs - cost, returns - ret), np.inf)
         nearest.append(int(np.argmin(distance)))
-    shares: dict[int, list[int]] = {}
+    chosen: list[int] = []
     for index in dict.fromkeys(nearest):
-        shares[index] = [index]
+        chosen.append(index)
         repeats = nearest.count(index) - 1
         if repeats:
             able = (costs <= costs[index]) & (returns >= returns[index] - settings.max_rew_decrease)
             distance = np.hypot(costs[able] - costs[index], returns[able] - returns[index])
             chance = 1 / (distance + settings.beta)
             drawn = rng.choice(len(chance), size=repeats, p=chance / np.sum(chance))
-            shares[index] += np.flatnonzero(able)[drawn].tolist()
-    if not aligned:
-        return np.array([i for share in shares.values() for i in share], dtype=int)
-    return np.array([shares[index].pop(0) for index in nearest], dtype=int)
+            chosen += np.flatnonzero(able)[drawn].tolist()
+    return np.array(chosen, dtype=int)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import torch
 
@@ -53,7 +55,8 @@ def problem(noise_seed=5, **changes):
 
 
 def config(name, **changes):
-    small = {"a_hidden_sizes": [16, 16], "c_hidden_sizes": [16, 16], "batch_size": 16, "proco": False, "algo": name}
+    small = {"a_hidden_sizes": [16, 16], "c_hidden_sizes": [16, 16], "batch_size": 16, "vae_hidden_sizes": 16,
+             "proco": False, "algo": name}  # fmt: skip
     if name == "cdt":
         small.update(embedding_dim=16, num_layers=2, num_heads=2, seq_len=4)
     known = vars(config_class(name)())
@@ -127,3 +130,27 @@ class Silent:
 
     def store(self, **figures):
         pass
+
+
+class Pareto:
+    """As much of OApackage as OSRL uses."""
+
+    def __init__(self):
+        self.points = []
+
+    def addvalue(self, point, index):
+        self.points.append((*point, index))
+
+    def show(self, verbose):
+        pass
+
+    def allindices(self):
+        def beaten(p):
+            return any(q[0] >= p[0] and q[1] >= p[1] and q[:2] != p[:2] for q in self.points)
+
+        return [p[2] for p in self.points if not beaten(p)]
+
+
+def oapackage():
+    """A stand-in for the module, which nothing of ours needs."""
+    return types.SimpleNamespace(ParetoDoubleLong=Pareto, doubleVector=lambda point: point)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from osrl_kit import (
     assert_same,
     episodes,
     goes_on_bit_for_bit,
+    oapackage,
     problem,
     random_episodes,
     train,
@@ -30,30 +30,9 @@ from osrl_proco.core.errors import UserError
 from osrl_proco.data.trajectories import Trajectories, pareto_front
 
 
-class Pareto:
-    """As much of OApackage as OSRL uses."""
-
-    def __init__(self):
-        self.points = []
-
-    def addvalue(self, point, index):
-        self.points.append((*point, index))
-
-    def show(self, verbose):
-        pass
-
-    def allindices(self):
-        def beaten(p):
-            return any(q[0] >= p[0] and q[1] >= p[1] and q[:2] != p[:2] for q in self.points)
-
-        return [p[2] for p in self.points if not beaten(p)]
-
-
 @pytest.fixture
 def _oapackage(monkeypatch):
-    monkeypatch.setitem(
-        sys.modules, "oapackage", types.SimpleNamespace(ParetoDoubleLong=Pareto, doubleVector=lambda point: point)
-    )
+    monkeypatch.setitem(sys.modules, "oapackage", oapackage())
 
 
 def chosen_by_osrl(arrays, mode, limit):
