@@ -6,7 +6,7 @@ settings) is in run/config.py.
 
 import dataclasses
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Optional
 
 
 def _list(*values: float) -> list:  # type: ignore[type-arg]
@@ -25,7 +25,7 @@ class BCConfig:
     # Learning rate of the actor
     actor_lr: float = 0.001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Trajectories that are cloned: all, safe, risky, boundary, frontier or multi-task (all, the limit as an input)
     bc_mode: str = "all"
 
@@ -47,9 +47,9 @@ class COptiDICEConfig:
     # Learning rate of the multiplier lambda and of the temperature tau
     scalar_lr: float = 0.0001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the hidden layers of the nu and chi networks, and of the feasibility critic
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Weight of the divergence from the data's distribution
     alpha: float = 0.5
     # Discount
@@ -79,7 +79,7 @@ class CDTConfig:
     # Learning rate (AdamW)
     learning_rate: float = 0.0001
     # Decay rates of AdamW's averages
-    betas: List[float] = _list(0.9, 0.999)
+    betas: list[float] = _list(0.9, 0.999)
     # Weight decay
     weight_decay: float = 0.0001
     # Largest norm of the gradient
@@ -161,9 +161,9 @@ class BCQLConfig:
     # Weight of the VAE's KL divergence
     beta: float = 0.5
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per next state in the critics' targets
@@ -177,7 +177,7 @@ class BCQLConfig:
     # Cost critics in each of the two ensembles
     num_qc: int = 2
     # Gains of the multiplier's controller: proportional, integral, derivative
-    PID: List[float] = _list(0.1, 0.003, 0.001)
+    PID: list[float] = _list(0.1, 0.003, 0.001)
 
 
 @dataclass
@@ -199,9 +199,9 @@ class BEARLConfig:
     # Learning rate of the MMD's multiplier
     alpha_lr: float = 0.001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per next state in the critics' targets
@@ -229,7 +229,7 @@ class BEARLConfig:
     # Cost critics in each of the two ensembles
     num_qc: int = 2
     # Gains of the multiplier's controller: proportional, integral, derivative
-    PID: List[float] = _list(0.1, 0.003, 0.001)
+    PID: list[float] = _list(0.1, 0.003, 0.001)
 
 
 @dataclass
@@ -251,9 +251,9 @@ class CPQConfig:
     # Learning rate of the VAE
     vae_lr: float = 0.001
     # Width of the actor's hidden layers
-    a_hidden_sizes: List[int] = _list(256, 256)
+    a_hidden_sizes: list[int] = _list(256, 256)
     # Width of the critics' hidden layers
-    c_hidden_sizes: List[int] = _list(256, 256)
+    c_hidden_sizes: list[int] = _list(256, 256)
     # Width of the VAE's hidden layers
     vae_hidden_sizes: int = 400
     # Actions per state that are tried for being unlike the data
