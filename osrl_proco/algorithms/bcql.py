@@ -9,7 +9,7 @@ from osrl.algorithms import BCQL, BCQLTrainer
 from torch import Tensor
 
 from .agent import Problem
-from .osrl import OsrlAgent, ProcoMixin
+from .osrl import MendedCostCritic, OsrlAgent, ProcoMixin
 
 CANDIDATES = 32
 
@@ -51,7 +51,12 @@ class ProcoBCQL(ProcoMixin, BCQL):
         return candidates.view(count, CANDIDATES, -1)[torch.arange(count, device=device), chosen]
 
 
+class MendedBCQL(MendedCostCritic, ProcoBCQL):
+    """With the published faults of the cost critic mended."""
+
+
 def create(config: Any, problem: Problem) -> OsrlAgent:
     """A fresh agent of OSRL's BCQL, with PROCO where `config.proco` says so."""
     changing = ("controller.error_old", "controller.error_integral")
-    return OsrlAgent(ProcoBCQL, BCQLTrainer, config, problem, changing=changing)
+    model = MendedBCQL if config.compat == "fixed" else ProcoBCQL
+    return OsrlAgent(model, BCQLTrainer, config, problem, changing=changing)

@@ -8,7 +8,7 @@ from osrl.algorithms import BEARL, BEARLTrainer
 from torch import Tensor
 
 from .agent import Problem
-from .osrl import OsrlAgent, ProcoMixin
+from .osrl import MendedCostCritic, OsrlAgent, ProcoMixin
 
 
 class ProcoBEARL(ProcoMixin, BEARL):
@@ -19,7 +19,12 @@ class ProcoBEARL(ProcoMixin, BEARL):
         return self._actor_forward(observations, True, True)[0]
 
 
+class MendedBEARL(MendedCostCritic, ProcoBEARL):
+    """With the published faults of the cost critic mended."""
+
+
 def create(config: Any, problem: Problem) -> OsrlAgent:
     """A fresh agent of OSRL's BEARL, with PROCO where `config.proco` says so."""
     changing = ("log_alpha", "n_train_steps", "controller.error_old", "controller.error_integral")
-    return OsrlAgent(ProcoBEARL, BEARLTrainer, config, problem, changing=changing)
+    model = MendedBEARL if config.compat == "fixed" else ProcoBEARL
+    return OsrlAgent(model, BEARLTrainer, config, problem, changing=changing)

@@ -15,6 +15,130 @@ def _list(*values: float) -> list:  # type: ignore[type-arg]
 
 # pyrallis reads neither postponed annotations nor `X | None`, and shows the comment above a field as its help.
 @dataclass
+class BCConfig:
+    """Behaviour cloning, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Learning rate of the actor
+    actor_lr: float = 0.001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Trajectories that are cloned: all, safe, risky, boundary, frontier or multi-task (all, the limit as an input)
+    bc_mode: str = "all"
+
+
+@dataclass
+class COptiDICEConfig:
+    """COptiDICE, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor
+    actor_lr: float = 0.0001
+    # Learning rate of the nu and chi networks
+    critic_lr: float = 0.0001
+    # Learning rate of the multiplier lambda and of the temperature tau
+    scalar_lr: float = 0.0001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the hidden layers of the nu and chi networks, and of the feasibility critic
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Weight of the divergence from the data's distribution
+    alpha: float = 0.5
+    # Discount
+    gamma: float = 0.99
+    # KL divergence that the cost's upper bound allows for; 0: no bound
+    cost_ub_epsilon: float = 0.01
+    # Divergence: softchi, chi2 or kl
+    f_type: str = "softchi"
+    # nu networks, the smallest counts
+    num_nu: int = 2
+    # chi networks, the smallest counts
+    num_chi: int = 2
+    # With PROCO: mean excess, as a share of h_max, that leaves the multiplier alone
+    cost_slack: float = 0.01
+
+
+@dataclass
+class CDTConfig:
+    """Constrained decision transformer, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Windows per update
+    batch_size: int = 2048
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate (AdamW)
+    learning_rate: float = 0.0001
+    # Decay rates of AdamW's averages
+    betas: list[float] = _list(0.9, 0.999)
+    # Weight decay
+    weight_decay: float = 0.0001
+    # Largest norm of the gradient
+    clip_grad: float = 0.25
+    # Updates over which the learning rate rises to its value
+    lr_warmup_steps: int = 500
+    # Steps of history that the policy sees
+    seq_len: int = 10
+    # Width of the transformer
+    embedding_dim: int = 128
+    # Transformer blocks
+    num_layers: int = 3
+    # Attention heads
+    num_heads: int = 8
+    # Dropout in the attention
+    attention_dropout: float = 0.1
+    # Dropout of the blocks' outputs
+    residual_dropout: float = 0.1
+    # Dropout of the inputs
+    embedding_dropout: float = 0.1
+    # Layers of the action head
+    action_head_layers: int = 1
+    # The returns-to-go are an input
+    use_rew: bool = True
+    # The costs-to-go are an input
+    use_cost: bool = True
+    # The input is 50 minus the costs-to-go
+    cost_transform: bool = True
+    # Gaussian actions (false: squared error)
+    stochastic: bool = True
+    # Weight of the entropy at the start
+    init_temperature: float = 0.1
+    # Leave the entropy out of the loss
+    no_entropy: bool = False
+    # Weight of the loss on the step's cost
+    loss_cost_weight: float = 0.02
+    # Weight of the loss on the next state
+    loss_state_weight: float = 0.0
+    # Draw a trajectory in proportion to 70 minus its cost, or 1 / (cost + 10) with linear false (false: uniformly)
+    cost_sample: bool = True
+    # See cost_sample
+    linear: bool = True
+    # Augmented copies per trajectory (0: none)
+    augment_percent: float = 0.2
+    # Augmentation: degree of the Pareto front's polynomial; default: the task's, 1 where OSRL has none
+    deg: Optional[int] = None
+    # Augmentation: highest return of a copy; default: the task's, or the data's highest
+    max_reward: Optional[float] = None
+    # Augmentation: lowest return of a copy above the front
+    min_reward: float = 1.0
+    # Augmentation: how much less a stand-in may have returned; default: the task's, or a tenth of the data's range
+    max_rew_decrease: Optional[float] = None
+    # Augmentation: stand-ins are drawn in proportion to 1 / (distance + beta)
+    beta: float = 1.0
+    # Return that the policy is told to reach; auto: OSRL's for task and cost_limit, else the data's 0.9 quantile
+    target_return: str = "auto"
+
+
+@dataclass
 class BCQLConfig:
     """BCQ-Lagrangian, OSRL's defaults."""
 

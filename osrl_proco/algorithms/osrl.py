@@ -95,14 +95,47 @@ class ProcoMixin:
         return info["loss/feasibility_q"] + info["loss/feasibility_v"], info
 
 
-class _Recorder:
+class MendedCostCritic:
+    """`--compat fixed` for BCQL and BEARL: mixed in before the twin's class, without effect on PROCO's critic.
+
+    The release's cost critic bootstraps past terminal states, where nothing can follow, and its actor believes the
+    smaller of two cost estimates.
+    """
+
+    def cost_critic_loss(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The release's step with gamma 0 at the end of the task; `done` is the last of the batch."""
+        gamma = self.gamma  # type: ignore[has-type]
+        self.gamma = gamma * (1.0 - batch[-1])
+        try:
+            return super().cost_critic_loss(*batch)  # type: ignore[misc]
+        finally:
+            self.gamma = gamma
+
+    def actor_loss(self, observations: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The release's step with the larger of both cost estimates."""
+        critic: Any = self.cost_critic  # type: ignore[attr-defined]
+        predict = critic.predict
+
+        def careful(*of: Tensor) -> tuple[Any, ...]:
+            first, second, *lists = predict(*of)
+            larger = torch.maximum(first, second)
+            return larger, larger, *lists
+
+        critic.predict = careful
+        try:
+            return super().actor_loss(observations)  # type: ignore[misc]
+        finally:
+            del critic.predict
+
+
+class Recorder:
     """Stands where OSRL's trainers expect a logger; keeps the last update's figures on the device."""
 
     def __init__(self) -> None:
         self.info: Info = {}
 
-    def store(self, **figures: Any) -> None:
-        self.info.update(figures)
+    def store(self, tab: str = "", **figures: Any) -> None:
+        self.info.update({f"{tab}/{k}" if tab else k: v for k, v in figures.items()})
 
 
 class OsrlAgent(Agent):
@@ -137,12 +170,14 @@ class OsrlAgent(Agent):
             "episode_len": problem.episode_len,
             "device": problem.device,
         }
-        stock = next(c for c in model_class.__mro__ if c not in (model_class, ProcoMixin))
+        order = model_class.__mro__
+        stock = order[order.index(ProcoMixin) + 1]
         self.batch_size = config.batch_size
         self._noise, self._scales = problem.noise, (config.reward_scale, config.cost_scale)
-        self.model: Any = model_class(**_accepted(stock, given), proco=settings)
-        self._recorder = _Recorder()
-        rates = {k: v for k, v in _accepted(trainer_class, given).items() if k not in ("reward_scale", "cost_scale")}
+        self._stop_at_timeouts = config.stop_at_timeouts
+        self.model: Any = model_class(**accepted(stock, given), proco=settings)
+        self._recorder = Recorder()
+        rates = {k: v for k, v in accepted(trainer_class, given).items() if k not in ("reward_scale", "cost_scale")}
         self.trainer = trainer_class(self.model, None, self._recorder, **rates)
         self._optimizers, self._changing = optimizers, changing
         undeclared = {k for k, v in vars(self.model).items() if isinstance(v, torch.optim.Optimizer)} - {*optimizers}
@@ -161,8 +196,7 @@ class OsrlAgent(Agent):
                 batch.actions,
                 batch.rewards * self._scales[0],
                 batch.costs * self._scales[1],
-                # OSRL also stops bootstrapping at time limits; the task does not end there, so we do not.
-                batch.terminals,
+                ended(batch, self._stop_at_timeouts),
             )
         return dict(self._recorder.info)
 
@@ -178,6 +212,11 @@ class OsrlAgent(Agent):
         }
 
 
-def _accepted(stock: type, given: dict[str, Any]) -> dict[str, Any]:
+def ended(batch: Transitions, stop_at_timeouts: bool) -> Tensor:
+    """Where bootstrapping stops (N,): at terminals. OSRL also stops at time limits, where the task does not end."""
+    return torch.maximum(batch.terminals, batch.timeouts) if stop_at_timeouts else batch.terminals
+
+
+def accepted(stock: type, given: dict[str, Any]) -> dict[str, Any]:
     """Those of the given values that the stock class's constructor names."""
     return {k: v for k, v in given.items() if k in inspect.signature(stock.__init__).parameters}  # type: ignore[misc]
