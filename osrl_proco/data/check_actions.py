@@ -78,7 +78,7 @@ def _outside(actions: np.ndarray, centre: np.ndarray, half: np.ndarray) -> tuple
     """Rows outside per entry (act_dim,), rows beyond FAR and DAMAGE half widths (2,), and the first row outside."""
     rows = as_rows(actions)
     per_entry, away, first, worst = np.zeros(rows.shape[1]), np.zeros(3), -1, -1
-    for block in blocks(len(rows)):
+    for block in blocks(rows):
         distance = np.abs(wide(rows[block]) - centre) / half
         out = distance > 1 + ROUNDING
         per_entry += out.sum(0)
@@ -116,10 +116,10 @@ def _whole(actions: np.ndarray) -> bool:
     if actions.dtype.kind in "iub":
         return True
     rows = as_rows(actions)
-    return all(bool((rows[b] == np.rint(rows[b])).all()) for b in blocks(len(rows)))
+    return all(bool((rows[b] == np.rint(rows[b])).all()) for b in blocks(rows))
 
 
 def _ends_and_middle(actions: np.ndarray, low: np.ndarray, centre: np.ndarray, high: np.ndarray) -> bool:
     """Whether each entry is at an end or in the middle of its range, as a bang-bang controller's."""
     rows = as_rows(actions)
-    return all(bool(((rows[b] == low) | (rows[b] == high) | (rows[b] == centre)).all()) for b in blocks(len(rows)))
+    return all(bool(((rows[b] == low) | (rows[b] == high) | (rows[b] == centre)).all()) for b in blocks(rows))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 1 << 16  # rows
-SAMPLE = 1 << 16  # rows that order statistics are taken of
+BLOCK = 1 << 22  # numbers at once
+SAMPLE = 1 << 22  # numbers that order statistics are taken of
 
 
 def as_rows(array: np.ndarray) -> np.ndarray:
@@ -16,10 +16,11 @@ def as_rows(array: np.ndarray) -> np.ndarray:
     return array.reshape(len(array), -1)
 
 
-def blocks(count: int, overlap: int = 0) -> Iterator[slice]:
-    """Slices of up to BLOCK rows that cover `count` rows, each with `overlap` rows of the next one."""
-    for start in range(0, count, BLOCK):
-        yield slice(start, min(start + BLOCK + overlap, count))
+def blocks(array: np.ndarray) -> Iterator[slice]:
+    """Slices of rows of at most BLOCK numbers, in order, that cover the array."""
+    count, size = len(array), max(1, BLOCK // max(1, array[:1].size))
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
 def wide(array: np.ndarray) -> NDArray[np.float64]:
@@ -30,15 +31,16 @@ def wide(array: np.ndarray) -> NDArray[np.float64]:
 def extremes(array: np.ndarray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest value of each column (d,)."""
     rows = as_rows(array)
-    low = np.min([wide(rows[b].min(0)) for b in blocks(len(rows))], axis=0)
-    high = np.max([wide(rows[b].max(0)) for b in blocks(len(rows))], axis=0)
+    low = np.min([wide(rows[b].min(0)) for b in blocks(rows)], axis=0)
+    high = np.max([wide(rows[b].max(0)) for b in blocks(rows)], axis=0)
     return low, high
 
 
 def sample(array: np.ndarray) -> NDArray[np.float64]:
-    """At most SAMPLE evenly spaced rows (M, d), in order, as float64."""
+    """Evenly spaced rows (M, d), in order, as float64: at most 65,536, and SAMPLE numbers."""
     rows = as_rows(array)
-    return wide(rows[:: max(1, -(-len(rows) // SAMPLE))])
+    most = min(1 << 16, max(1, SAMPLE // max(1, rows.shape[1])))
+    return wide(rows[:: max(1, -(-len(rows) // most))])
 
 
 def listed(indices: np.ndarray, most: int = 8) -> str:

@@ -131,7 +131,7 @@ KINDS = {
         "`costs = (costs > 0)`, by your rule",
     ),
     "costs-upside-down": Kind(
-        "half of the rows are unsafe",
+        "60 % of the rows are unsafe",
         "90 % are; or half are, and 90 % of 5 or more episodes begin unsafe",
         "the flag is 1 where the rule holds, not where it is broken",
         "`costs = 1 - costs`",
@@ -167,8 +167,8 @@ KINDS = {
         "turn the comparison, or `costs = 1 - costs`",
     ),
     "cost-late": Kind(
-        "the labels agree better with it one row earlier or later, by 5 violations or more",
-        "so, with at most half as many violations missed and a tenth fewer disagreements",
+        "one row earlier or later it misses 5 violations less, and 3 % fewer labels disagree",
+        "it misses half as many or less, and 10 % fewer labels disagree",
         "`costs[t]` labels another row than `next_observations[t]`",
         "shift the column by one row within each episode",
     ),

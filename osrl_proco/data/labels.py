@@ -12,7 +12,7 @@ from .findings import ODD, WRONG, Finding
 
 MISSES_WRONG = 0.5  # of the recorded violations found; the library's worst function finds 97.8 % (docs/datasets.md)
 EVERYTHING_ODD, EVERYTHING_WRONG = 0.5, 0.95  # of the recorded safe states called unsafe; the library's worst: 19.1 %
-LATE_WRONG = 0.1  # of the labels that disagree
+LATE_ODD, LATE_WRONG = 0.03, 0.1  # of the labels that disagree; SwimmerVelocity's function: 0.006
 FEW = 5  # labels of either kind, below which no agreement is measured
 
 
@@ -91,7 +91,7 @@ def _shifted(says: NDArray[np.bool_], was: NDArray[np.bool_], name: str, last: N
     for other, where, fix in ((before, "earlier", "up"), (after, "later", "down")):
         wrong_there = int((other != label).sum())
         missed_here, missed_there = int((~here & label).sum()), int((~other & label).sum())
-        if missed_there < missed_here and wrong_there < wrong_here and missed_here - missed_there >= FEW:
+        if wrong_there <= (1 - LATE_ODD) * wrong_here and missed_here - missed_there >= FEW:
             wrong = wrong_there <= (1 - LATE_WRONG) * wrong_here and 2 * missed_there <= missed_here
             yield Finding(
                 "cost-late",

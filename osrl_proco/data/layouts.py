@@ -21,20 +21,18 @@ ALIASES = {
     "timeouts": ("timeout", "truncated", "truncations"),
     PREVIOUS: (),
 }
-DONE = ("done", "dones")  # an episode ended, for one reason or the other
+DONE = ("dones",)  # an episode ended, for one reason or the other
 
 
 def choose(names: Collection[str]) -> dict[str, str]:
-    """Which of a file's arrays are needed: DSRL's name (or `done`) -> the file's name."""
+    """Which of a file's arrays are needed, in small letters or capitals: DSRL's name (or `done`) -> the file's name."""
+    lowered = {str(n).lower(): n for n in reversed([*names])}
+    exact = {n: n for n in names}
     chosen = {}
-    for key, others in ALIASES.items():
-        found = next((n for n in (key, *others) if n in names), None)
-        if found is not None:
+    for key, others in (*ALIASES.items(), ("done", DONE)):
+        found = next((known[n] for n in (key, *others) for known in (exact, lowered) if n in known), None)
+        if found is not None and not (key == "done" and {"terminals", "timeouts"} <= chosen.keys()):
             chosen[key] = found
-    if not {"terminals", "timeouts"} <= chosen.keys():
-        done = next((n for n in DONE if n in names), None)
-        if done is not None:
-            chosen["done"] = done
     return chosen
 
 
@@ -81,8 +79,8 @@ def _with_next_observations(arrays: dict[str, np.ndarray], name: str, said: list
     count = len(arrays["observations"]) if np.ndim(arrays["observations"]) else 0
     if any(np.ndim(v) == 0 or len(v) != count for v in arrays.values()) or count < 2:
         raise UserError(f"{name}: key 'next_observations' is missing, and the other arrays differ in length")
-    ended = [np.asarray(arrays[k]).reshape(count, -1).astype(bool).any(1) for k in ("terminals", "timeouts")]
-    ends: np.ndarray = np.logical_or(*ended)
+    ended = [np.asarray(arrays[k]).reshape(count, -1).astype(bool) for k in ("terminals", "timeouts")]
+    ends = np.asarray(np.concatenate(ended, axis=1).any(axis=1))
     if not ends.any():
         raise UserError(
             f"{name}: key 'next_observations' is missing, and no episode end is marked that would say where the next "

@@ -64,6 +64,8 @@ def from_arrays(arrays: Mapping[str, Any], task: Task, name: str = "arrays", acc
     Raises UserError, in one line that begins with `name`, for the first thing that does not fit.
     """
     require_names(accept)
+    if not isinstance(arrays, Mapping):
+        raise UserError(f"{name}: expected a mapping of names to arrays, not {type(arrays).__name__}")
     found = {key: arrays[stored] for key, stored in choose(arrays).items()}
     if "next_observations" not in found or "done" in found:
         found, said = derive({k: np.asarray(v) for k, v in found.items()}, name)

@@ -63,9 +63,10 @@ def _findings(
     for problem in _problems(arrays, name, task_id, observation_space, action_space, checked):
         sound = False
         yield Finding(STRUCTURE, WRONG, problem)
+    if "costs" in checked:
+        yield from _labels(checked, name)
     if not sound:
         return
-    yield from _labels(checked, name)
     with np.errstate(all="ignore"):
         yield from check(checked, name, action_space)
 
@@ -144,7 +145,7 @@ def _finite(array: np.ndarray, what: str) -> None:
     if array.dtype.kind != "f":
         return
     count, first = 0, -1
-    for block in blocks(len(array)):
+    for block in blocks(array):
         with np.errstate(over="ignore"):
             bad = ~np.isfinite(as_rows(array[block]).astype(np.float32, copy=False)).all(1)
         if bad.any():
