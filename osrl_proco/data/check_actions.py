@@ -55,7 +55,7 @@ def action_findings(actions: np.ndarray, name: str, space: spaces.Space) -> Iter
     sided = ((smallest >= centre) & (largest >= centre + 0.9 * half)) | (
         (largest <= centre) & (smallest <= centre - 0.9 * half)
     )
-    sided &= smallest < largest
+    sided &= (smallest < largest) & ~outside.any()
     if sided.any():
         entry = int(np.flatnonzero(sided)[0])
         yield Finding(

@@ -18,6 +18,7 @@ LOST_WRONG, LOST_ODD = 5, 250  # float32 steps within an entry's larger steps
 LEVELS = 4  # float32 steps within an entry's standard deviation
 STILL = 1e-6  # of its value: an entry that moves by less is as good as constant
 UNSAFE_ODD, UNSAFE_WRONG = 0.6, 0.9  # of the rows; half are in what reckless drivers of Walker2d record
+RESTING = 1e-7  # of its value: such a spread is one or two float32 steps, the jitter of an entry that rests
 SPREAD_FROM = 1e4  # below, a spread of a few float32 steps is the rounding of a resting robot's reading
 
 
@@ -66,6 +67,7 @@ def _precision(arrays: Mapping[str, np.ndarray], name: str) -> Iterator[Finding]
         spread = some.std(axis=0)
         flat = (median >= SPREAD_FROM) & (spread < LEVELS * unit) & (np.ptp(some, axis=0) > 0)
         steps = _larger_steps(arrays, spread) if key == "observations" else np.zeros_like(spread)
+        steps[(median < SPREAD_FROM) & (spread < RESTING * median)] = 0.0
         fine = steps / unit
         wrong = flat | ((steps > 0) & (fine < LOST_WRONG))
         odd = (steps > 0) & (fine < LOST_ODD)

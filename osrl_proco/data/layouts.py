@@ -28,7 +28,7 @@ def choose(names: Collection[str]) -> dict[str, str]:
     """Which of a file's arrays are needed, in small letters or capitals: DSRL's name (or `done`) -> the file's name."""
     lowered = {str(n).lower(): n for n in reversed([*names])}
     exact = {n: n for n in names}
-    chosen = {}
+    chosen: dict[str, str] = {}
     for key, others in (*ALIASES.items(), ("done", DONE)):
         found = next((known[n] for n in (key, *others) for known in (exact, lowered) if n in known), None)
         if found is not None and not (key == "done" and {"terminals", "timeouts"} <= chosen.keys()):
@@ -53,7 +53,7 @@ def derive(arrays: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, np.nd
             full["terminals"], full["timeouts"] = np.zeros(len(ended), np.float32), ended.astype(np.float32)
             text = f"{name}: 'done' does not say why an episode ended; taken for time-outs ('timeouts')"
             said.append(Finding("ends-ambiguous", ODD, text))
-    if "next_observations" not in full and {*KEYS} - {"next_observations"} <= full.keys():
+    if "next_observations" not in full and {*KEYS} - {"next_observations"} <= full.keys() and _even(full):
         full = _with_next_observations(full, name, said)
     return full, said
 
@@ -66,9 +66,16 @@ def require_keys(arrays: Collection[str], name: str, known: Collection[str] = ()
 
 
 def _hint(key: str, known: Collection[str]) -> str:
-    if key == "timeouts" and "terminals" in known:
+    close = nearest(key, [k for k in known if k not in KEYS])
+    if key == "timeouts" and not close:
         return "; add it: 1 on each last step of an episode that ran out of time, else 0"
-    return nearest(key, [k for k in known if k not in KEYS])
+    return close
+
+
+def _even(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether all arrays have as many rows, and there are some."""
+    lengths = {np.shape(a)[:1] for a in arrays.values()}
+    return len(lengths) == 1 and lengths.isdisjoint({(), (0,)})
 
 
 def _with_next_observations(arrays: dict[str, np.ndarray], name: str, said: list[Finding]) -> dict[str, np.ndarray]:
@@ -76,9 +83,7 @@ def _with_next_observations(arrays: dict[str, np.ndarray], name: str, said: list
 
     The row before it becomes the episode's last, by a time-out, and keeps its own label.
     """
-    count = len(arrays["observations"]) if np.ndim(arrays["observations"]) else 0
-    if any(np.ndim(v) == 0 or len(v) != count for v in arrays.values()) or count < 2:
-        raise UserError(f"{name}: key 'next_observations' is missing, and the other arrays differ in length")
+    count = len(arrays["observations"])
     ended = [np.asarray(arrays[k]).reshape(count, -1).astype(bool) for k in ("terminals", "timeouts")]
     ends = np.asarray(np.concatenate(ended, axis=1).any(axis=1))
     if not ends.any():

@@ -47,12 +47,10 @@ def parse_fields(raw: Mapping[str, Any], what: str) -> dict[str, Any]:
         raise UserError(f"{what}: field 'min_action' has {len(low)} values, 'max_action' has {len(high)}")
     width = max(len(low), len(high))
     low, high = low * (width if len(low) == 1 else 1), high * (width if len(high) == 1 else 1)
-    for i in range(width):
-        if not low[i] < high[i]:
-            example = "" if "min_action" in raw else " (without 'min_action' it is minus 'max_action')"
-            raise UserError(
-                f"{what}: field 'max_action', entry {i}, is {high[i]:g}; it must be above {low[i]:g}{example}"
-            )
+    for entry in range(width):
+        if not low[entry] < high[entry]:
+            least = f"above its 'min_action', {low[entry]:g}" if "min_action" in raw else "a number above 0"
+            raise UserError(f"{what}: field 'max_action', entry {entry}, is {high[entry]:g}; it must be {least}")
     return {
         "id": id_,
         "name": _line(raw, "name", what),
