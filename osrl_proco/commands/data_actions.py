@@ -40,7 +40,7 @@ def check(arguments: Namespace) -> int:
     accepted = require_names(arguments.accept)
     task, path = load_task(arguments.task), Path(arguments.dataset)
     stored, _ = read_arrays(path, task.id)
-    rows = len(next(iter(stored.values()), ()))
+    rows = max((a.shape[0] for a in stored.values() if a.ndim), default=0)
     arrays, found = derive(stored, str(path))
     found += findings(arrays, str(path), task.id, *spaces_of(task, arrays))
     wrong = [f for f in found if f.level == WRONG and f.name not in accepted]

@@ -110,7 +110,10 @@ def _hold_against(arrays: Mapping[str, np.ndarray], stated: str | None, path: Pa
 
 def _attribute(handle: h5py.File, name: str) -> str | None:
     """An attribute of the file as text, None where there is none, or one of another kind."""
-    if name not in handle.attrs or handle.attrs.get_id(name).get_storage_size() > ATTRIBUTE_LIMIT:
+    if name not in handle.attrs:
+        return None
+    stored = handle.attrs.get_id(name)
+    if stored.shape is None or stored.get_storage_size() > ATTRIBUTE_LIMIT:
         return None
     value = handle.attrs[name]
     if isinstance(value, bytes):

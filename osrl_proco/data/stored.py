@@ -209,7 +209,9 @@ def npz_array(members: Any, key: str, path: Path, room: int) -> np.ndarray:
                 raise UserError(f"{what} holds {_kind(dtype)}, not numbers; store it as float32")
             needed = require_room(what, shape, dtype.itemsize, room)
             data = file.read(needed + 1)
-    except (ValueError, TypeError, SyntaxError, zipfile.BadZipFile, EOFError, OSError, MemoryError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # NumPy hands a header's text to Python's parser, which knows many ways to refuse it
         raise UserError(f"{what} is damaged ({first_line(error)}); make the file again") from None
     if len(data) != needed:
         raise UserError(f"{what} declares {needed} bytes and holds {'more' if len(data) > needed else len(data)}")
