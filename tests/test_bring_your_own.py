@@ -124,10 +124,10 @@ def test_everything_wrong_is_listed_at_once(tmp_path, capsys):
     status, out, _ = check(capsys)
     assert status == 1
     assert [line.split("d.hdf5: ")[1].split(";")[0] for line in out.splitlines() if line.startswith("wrong: ")] == [
+        "key 'actions' holds |S4, not numbers",
         "key 'next_observations' is missing (needed: observations, actions, next_observations, rewards, costs, "
         "terminals, timeouts)",
         "key 'observations' has NaN or infinity in 1 rows, the first is row 5",
-        "key 'actions' holds |S4, not numbers",
         "key 'rewards' has 399 rows, 'observations' has 400",
         "key 'costs' must hold 0 or 1",
         "no episode ends: 'terminals' and 'timeouts' are 0 everywhere",

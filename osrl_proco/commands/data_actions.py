@@ -13,7 +13,7 @@ import gymnasium as gym
 from ..core.errors import UserError, first_line
 from ..data.download import dataset_folder
 from ..data.download import download as fetch
-from ..data.findings import WRONG, require_names
+from ..data.findings import STRUCTURE, WRONG, Finding, require_names
 from ..data.hdf5 import read_arrays, require_vacant, split_arrays, write_hdf5, write_transitions
 from ..data.layouts import derive
 from ..data.load import load_dataset, load_file, spaces_of, unsafe_file
@@ -39,10 +39,14 @@ def check(arguments: Namespace) -> int:
     """Status 1 where something is wrong that was not accepted."""
     accepted = require_names(arguments.accept)
     task, path = load_task(arguments.task), Path(arguments.dataset)
-    stored, _ = read_arrays(path, task.id)
+    unreadable: dict[str, str] = {}
+    stored, _ = read_arrays(path, task.id, unreadable)
     rows = max((a.shape[0] for a in stored.values() if a.ndim), default=0)
     arrays, found = derive(stored, str(path))
-    found += findings(arrays, str(path), task.id, *spaces_of(task, arrays))
+    found += [Finding(STRUCTURE, WRONG, problem) for problem in unreadable.values()]
+    said = tuple(f"{path}: key {key!r} is missing" for key in unreadable)  # it is there, and was listed
+    judged = findings(arrays, str(path), task.id, *spaces_of(task, arrays))
+    found += [f for f in judged if not f.text.startswith(said)]
     wrong = [f for f in found if f.level == WRONG and f.name not in accepted]
     for finding in wrong:
         print(f"wrong: {finding.refusal}")

@@ -78,7 +78,7 @@ def _precision(arrays: Mapping[str, np.ndarray], name: str) -> Iterator[Finding]
     if worst is not None:
         key, entry, median_, unit_ = worst
         yield Finding(
-            "precision",
+            "precision-lost",
             level,
             f"{name}: key {key!r}, entry {entry}, is about {median_:g}, where float32 goes in steps of {unit_:.3g}: "
             f"its changes {'are lost' if level == WRONG else 'are rounded'}; subtract the start value",

@@ -70,7 +70,7 @@ KINDS = {
         "glitches, unset registers, codes for 'unknown'; one such value can turn a network's weights into NaN",
         "drop these rows, or replace the values",
     ),
-    "precision": Kind(
+    "precision-lost": Kind(
         "the larger steps of an entry are less than 250 steps of float32",
         "less than 5, or the entry's whole spread is less than 4",
         "Unix time, map coordinates: float32 (7 digits) cannot tell neighbouring values apart",

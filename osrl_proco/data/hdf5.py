@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,33 +39,56 @@ def read_hdf5(path: Path, task_id: str | None = None) -> dict[str, np.ndarray]:
     return full
 
 
-def read_arrays(path: Path, task_id: str | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
+def read_arrays(
+    path: Path, task_id: str | None = None, unreadable: dict[str, str] | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays that `layouts.choose` picks, by DSRL's names, and all names in the file.
+
+    Args:
+        unreadable: where given, takes what is wrong with an array that cannot be read (key -> text), and the others
+            are read all the same.
 
     Raises UserError as `read_hdf5`, but for missing keys.
     """
     path = Path(path)
     try:
         if is_npz(path):
-            return _from_npz(path)
-        return _from_hdf5(path, task_id)
+            return _from_npz(path, unreadable)
+        return _from_hdf5(path, task_id, unreadable)
     except MemoryError:
         raise UserError(f"{path}: there is not memory enough for it") from None
 
 
-def _from_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    room = room_for(path)
-    arrays: dict[str, np.ndarray] = {}
+def _from_npz(path: Path, unreadable: dict[str, str] | None) -> tuple[dict[str, np.ndarray], list[str]]:
     with open_npz(path) as members:
-        for key, stored in choose(members).items():
-            arrays[key] = npz_array(members, stored, path, room)
-            room -= arrays[key].nbytes
+        arrays = _chosen(members, lambda key, room: npz_array(members, key, path, room), room_for(path), unreadable)
         return arrays, list(members)
 
 
-def _from_hdf5(path: Path, task_id: str | None) -> tuple[dict[str, np.ndarray], list[str]]:
-    room = room_for(path)
+def _chosen(
+    names: Collection[str],
+    read: Callable[[str, int], np.ndarray],
+    room: int,
+    unreadable: dict[str, str] | None,
+) -> dict[str, np.ndarray]:
+    """The needed arrays among `names`, by DSRL's names; together they take no more than `room` bytes."""
     arrays: dict[str, np.ndarray] = {}
+    for key, stored in choose(names).items():
+        try:
+            arrays[key] = read(stored, room)
+        except UserError as error:
+            if unreadable is None:
+                raise
+            unreadable[key] = str(error)
+        else:
+            room -= arrays[key].nbytes
+    return arrays
+
+
+def _from_hdf5(
+    path: Path, task_id: str | None, unreadable: dict[str, str] | None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    room = room_for(path)
     with open_hdf5(path) as (handle, held):
         try:
             task = _task_of(handle, path)
@@ -74,10 +97,8 @@ def _from_hdf5(path: Path, task_id: str | None) -> tuple[dict[str, np.ndarray], 
             names = hdf5_names(handle)
             if any(n.startswith("episode_0/") for n in names):
                 raise UserError(f"{path}: a file of Minari's; load it by its id with osrl_proco.data.from_minari")
-            for key, stored in choose(names).items():
-                arrays[key] = hdf5_array(handle, stored, path, room)
-                room -= arrays[key].nbytes
-            stated = _attribute(handle, HASH)
+            arrays = _chosen(names, lambda key, room: hdf5_array(handle, key, path, room), room, unreadable)
+            stated = None if unreadable else _attribute(handle, HASH)
         except UserError as error:
             raise UserError(f"{error}; {HELD}") if held else error from None
         except Exception as error:  # HDF5 reports damage by whatever exception its layers happen to raise
