@@ -129,8 +129,8 @@ def test_everything_wrong_is_listed_at_once(tmp_path, capsys):
         "terminals, timeouts)",
         "key 'observations' has NaN or infinity in 1 rows, the first is row 5",
         "key 'rewards' has 399 rows, 'observations' has 400",
-        "key 'costs' must hold 0 or 1",
         "no episode ends: 'terminals' and 'timeouts' are 0 everywhere",
+        "key 'costs' must hold 0 or 1",
     ]
 
 

@@ -16,7 +16,7 @@ from osrl_proco.core.resources import COST_LIBRARY
 from osrl_proco.costs import CostFunction, load_cost_function
 from osrl_proco.drivers.collect import drive_episode
 from osrl_proco.drivers.controllers import CONTROLLERS
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task, task_ids
 
 ROOT = Path(__file__).parents[1]

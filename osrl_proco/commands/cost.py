@@ -17,7 +17,7 @@ from ..costs.writing.profile import picture, profiles
 from ..costs.writing.transcript import Round, Transcript, prompt_hash
 from ..data.load import load_dataset, load_file, unsafe_file
 from ..data.split import safe_only
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task, load_task
 
 WITHOUT = {"conservativeness": "conservative", "reflection": "reflect", "role": "role"}

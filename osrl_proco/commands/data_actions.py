@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError
 from ..data.download import dataset_folder
 from ..data.download import download as fetch
 from ..data.findings import STRUCTURE, WRONG, Finding, require_names
@@ -21,7 +21,7 @@ from ..data.split import safe_only
 from ..data.statistics import describe
 from ..data.transitions import Transitions
 from ..data.validate import findings
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task, load_task
 
 LARGEST_SEED = 2**63 - 2
@@ -103,7 +103,7 @@ def collect(arguments: Namespace) -> int:
         if not driving.is_there(arguments.out, settings):
             write_hdf5(arguments.out, _own_dataset(env, arguments), **settings)
     else:
-        env = _env(task)
+        env = make_env(task)
         driving.collect(task, arguments.episodes, arguments.seed, arguments.out, arguments.workers)
     print(f"Written to {arguments.out}")
     print(describe(load_dataset(env, task.id, arguments.out), env))
@@ -124,21 +124,11 @@ def _require_seed(seed: int) -> None:
         raise UserError(f"--seed: {seed} is above {LARGEST_SEED}")
 
 
-def _env(task: Task, **settings: Any) -> gym.Env:
-    """The task's environment. Raises UserError, also where dsrl cannot be imported for want of its folder."""
-    if task.simulator not in ("embedded", "none"):
-        dataset_folder()
-    try:
-        return make_env(task, **settings)
-    except OSError as error:
-        raise UserError(f"task {task.id}: no simulator ({first_line(error)})") from None
-
-
 def _open(task: Task, dataset: str | None, accept: list[str]) -> tuple[gym.Env | None, Transitions]:
     """The dataset, and the task's environment: not needed for a file, but it knows the reference returns."""
     require_names(accept)
     try:
-        env = _env(task)
+        env = make_env(task)
     except UserError as error:
         if dataset is None:
             raise

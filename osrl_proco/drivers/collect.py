@@ -29,7 +29,7 @@ from ..core.files import make_folder, read_text, replacing, write_text
 from ..data.hdf5 import write_hdf5
 from ..data.stored import open_hdf5
 from ..data.transitions import KEYS
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task
 from .character import draw_character
 from .controllers import controller

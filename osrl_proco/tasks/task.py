@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.errors import UserError, nearest
-from ..core.files import read_mapping
+from ..core.files import read_mapping, require_regular
 from ..core.resources import CONFIGS, COST_LIBRARY
 from .fields import parse_fields
 
@@ -112,15 +112,25 @@ def load_task(id_or_file: str | Path) -> Task:
 
     Raises UserError for an unknown id (with the nearest ones) and for a file with a missing or wrong field.
     """
+    path = task_file(id_or_file)
+    return _shipped(path) if path in _index().values() else _read(path)
+
+
+def task_file(id_or_file: str | Path) -> Path:
+    """The YAML file of a task given by id, by another of its names or as that file.
+
+    Raises UserError for an unknown id, with the nearest ones, and for a file that is not there.
+    """
     text = str(id_or_file)
     if text.lower().endswith((".yaml", ".yml")):
-        return _read(Path(text))
+        require_regular(text, "task file")
+        return Path(text)
     found = _index().get(canonical_id(text))
     if found is None:
         short = text if len(text) <= 100 else f"{text[:100]}..."
-        file = "; a task file must end in .yaml" if Path(text[:255]).suffix and "/" in text else ""
+        file = "; a task file must end in .yaml" if "/" in text else ""
         raise UserError(f"unknown task {short!r}{nearest(text[:100], [*_index(), *_stems()]) or file}")
-    return _shipped(found)
+    return found
 
 
 def _stems() -> list[str]:
