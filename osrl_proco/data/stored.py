@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..core.files import require_regular
 ROOM = 2**28  # bytes that the needed arrays may take, whatever the file's size
 UNFOLD = 64  # times the file's size that they may take beyond it; DSRL's files unfold about 4 times
 NAMES = 1000  # of a file are looked at
+CHUNK_SURE = 2**19  # bytes of a gzip chunk, which unfold to half a gigabyte at most
 HOPS = 16  # of soft links
 HELD = (
     "another program has it open: close it there (a notebook, a viewer, a job that still writes), or copy the file "
@@ -121,6 +123,7 @@ def hdf5_array(handle: h5py.File, key: str, path: Path, room: int) -> np.ndarray
     require_room(what, dataset.shape, dataset.dtype.itemsize, room)
     if plan.get_layout() == h5py.h5d.CHUNKED:
         require_room(f"{what}, one chunk,", plan.get_chunk(), dataset.dtype.itemsize, room)
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
     for i in range(plan.get_nfilters()):
         number, _, _, name = plan.get_filter(i)
         if not h5py.h5z.filter_avail(number):
@@ -128,7 +131,29 @@ def hdf5_array(handle: h5py.File, key: str, path: Path, room: int) -> np.ndarray
             raise UserError(
                 f"{what} is compressed with filter {number} ({label}), which is not here; store it with gzip"
             )
+    if h5py.h5z.FILTER_DEFLATE in filters:
+        _require_honest_chunks(dataset.id, math.prod(plan.get_chunk()) * dataset.dtype.itemsize, filters, what)
     return dataset[()] if dataset.shape == () else dataset[...]
+
+
+def _require_honest_chunks(dataset: Any, declared: int, filters: list[int], what: str) -> None:
+    """Raise UserError for a compressed chunk that unfolds to more than the `declared` bytes.
+
+    HDF5 unfolds gzip to its end, whatever the chunk's size: a megabyte can become a gigabyte. Chunks too small for
+    that, as h5py's own mostly are, are not looked at.
+    """
+    large: list[Any] = []
+    if filters.count(h5py.h5z.FILTER_DEFLATE) > 1:
+        raise UserError(f"{what} is compressed twice with gzip; store it with gzip once")
+    if not hasattr(dataset, "chunk_iter"):  # before HDF5 1.14
+        return
+    dataset.chunk_iter(lambda chunk: large.append(chunk) if chunk.size > CHUNK_SURE else None)
+    for chunk in large:
+        _, raw = dataset.read_direct_chunk(chunk.chunk_offset)
+        skipped = chunk.filter_mask >> filters.index(h5py.h5z.FILTER_DEFLATE) & 1
+        unfolded = zlib.decompressobj()
+        if not skipped and len(unfolded.decompress(raw, declared + 1024)) > declared + 512:
+            raise UserError(f"{what} has a chunk that unfolds to more than its {declared} bytes; check the file")
 
 
 def _kind(dtype: np.dtype) -> str:

@@ -14,6 +14,11 @@ import pytest
 import osrl_proco.data.download as fetching
 from osrl_proco.cli import main
 from osrl_proco.core.errors import UserError
+from osrl_proco.costs import load_cost_function
+from osrl_proco.data.hdf5 import read_hdf5
+from osrl_proco.data.labels import label_findings
+from osrl_proco.data.transitions import Transitions
+from osrl_proco.data.validate import findings
 from osrl_proco.drivers import collect as module
 from osrl_proco.drivers.controllers import CONTROLLERS
 from osrl_proco.tasks import load_task
@@ -118,3 +123,19 @@ def test_a_mirror_that_is_no_address_is_one_line(mirror, monkeypatch, capsys, tm
 def test_numbers_out_of_range_are_one_line(flags, capsys):
     assert main(["data", "collect", "--task", "brake", "--out", "d.hdf5", *flags.split()]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PointGoal1", "HopperVelocity", "SwimmerVelocity", "BallRun", "CarRun"])
+def test_collected_datasets_have_no_wrong_finding_nor_have_their_functions(name, tmp_path):
+    task = load_task(name)
+    try:
+        env = module.make_env(task)
+    except UserError as error:
+        pytest.skip(str(error))
+    module.collect(task, 4, 3, tmp_path / "d.hdf5", progress=False)
+    arrays = read_hdf5(tmp_path / "d.hdf5")
+    found = findings(arrays, "d.hdf5", task.id, env.observation_space, env.action_space)
+    data, cost = Transitions.from_arrays(arrays), load_cost_function(task.cost_path, task)
+    found += label_findings(cost(data.next_observations), data.costs, name, last=data.last)
+    assert [f.text for f in found if f.level == "wrong"] == []

@@ -13,6 +13,7 @@ import resource
 import signal
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import h5py
@@ -187,11 +188,29 @@ def unknown_filter(handle, key):
     h5py.h5d.create(handle.id, key.encode(), h5py.h5t.NATIVE_FLOAT, space, dcpl=plan)
 
 
+def a_chunk_that_unfolds(handle, key):
+    """Some 800 kB that gzip unfolds to 800 MB, in a chunk that says a megabyte."""
+    packer = zlib.compressobj(9)
+    data = b"".join([*(packer.compress(bytes(2**20)) for _ in range(800)), packer.flush()])
+    dataset = handle.create_dataset(key, shape=(2**18,), dtype="f4", chunks=(2**18,), compression="gzip")
+    dataset.id.write_direct_chunk((0,), data)
+
+
+def gzip_twice(handle, key):
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plan.set_chunk(GOOD[key].shape)
+    plan.set_deflate(9)
+    plan.set_deflate(9)
+    space = h5py.h5s.create_simple(GOOD[key].shape)
+    h5py.h5d.create(handle.id, key.encode(), h5py.h5t.NATIVE_FLOAT, space, dcpl=plan)
+
+
 ARRAYS = [
     external_link, external_link_to_a_device, external_storage, external_device, external_pipe, virtual, soft_link_out,
     soft_link_to_itself, soft_link_to_nothing, a_group, a_named_type, texts, long_texts, texts_of_any_length,
     arrays_of_any_length, compound, nested_arrays, references, regions, opaque, complex_numbers, nothing,
     a_billion_rows, more_rows_than_a_machine_counts, a_wide_row, one_huge_chunk, many_dimensions, unknown_filter,
+    gzip_twice,
 ]  # fmt: skip
 
 
@@ -217,6 +236,12 @@ def test_an_array_that_is_none_is_one_line(made, key, capsys):
     assert f"'{key}'" in line
     with pytest.raises(UserError):
         from_hdf5(path, load_task(task_file()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["rewards", "costs"])
+def test_a_chunk_that_unfolds_is_one_line(key, capsys):
+    test_an_array_that_is_none_is_one_line(a_chunk_that_unfolds, key, capsys)
 
 
 # ---- HDF5: what a file can be ---------------------------------------------------------------------------------------
