@@ -98,4 +98,6 @@ def _file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise UserError(f"--out {text or repr(text)}: is a folder; name a file")
+    if path.suffix.lower() == ".npz":
+        raise UserError(f"--out {text}: HDF5 is written; give it the ending .hdf5")
     return path

@@ -16,7 +16,7 @@ from ..core.errors import UserError, first_line
 from ..core.files import make_folder, replacing
 from ..tasks.task import canonical_id
 from .findings import settle
-from .layouts import choose, derive, require_keys
+from .layouts import KNOWN, choose, derive, require_keys
 from .stored import HELD, hdf5_array, hdf5_names, is_npz, npz_array, open_hdf5, open_npz, room_for
 from .transitions import KEYS, PREVIOUS, Transitions
 
@@ -94,7 +94,7 @@ def _from_hdf5(
             task = _task_of(handle, path)
             if task_id is not None and task is not None and canonical_id(task) != canonical_id(task_id):
                 raise UserError(f"{path}: a dataset of {task}, not of {task_id}; change --task or --dataset")
-            names = hdf5_names(handle)
+            names = hdf5_names(handle, KNOWN)
             if any(n.startswith("episode_0/") for n in names):
                 raise UserError(f"{path}: a file of Minari's; load it by its id with osrl_proco.data.from_minari")
             arrays = _chosen(names, lambda key, room: hdf5_array(handle, key, path, room), room, unreadable)

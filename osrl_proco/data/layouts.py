@@ -22,6 +22,7 @@ ALIASES = {
     PREVIOUS: (),
 }
 DONE = ("dones",)  # an episode ended, for one reason or the other
+KNOWN = ("done", *DONE, *(n for key, others in ALIASES.items() for n in (key, *others)))
 
 
 def choose(names: Collection[str]) -> dict[str, str]:

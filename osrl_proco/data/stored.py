@@ -94,13 +94,17 @@ def _no_hdf5(path: Path, error: BaseException) -> str:
     return f"not a whole HDF5 file ({first_line(error)}); fetch or make it again"
 
 
-def hdf5_names(handle: h5py.File) -> list[str]:
-    """The names at the root, and those in its groups `infos` and `episode_0` with a slash; at most `NAMES`."""
-    names: list[str] = []
+def hdf5_names(handle: h5py.File, wanted: Iterable[str]) -> list[str]:
+    """The names at the root, and those in its groups `infos` and `episode_0` with a slash.
+
+    Of many, the `wanted` ones that are there and `NAMES` others.
+    """
+    names = [n for n in wanted if "/" not in n and handle.get(n, getlink=True) is not None]
     for name in handle:
         if len(names) >= NAMES:
             break
-        names.append(str(name))
+        if name not in names:
+            names.append(str(name))
         inside = name in ("infos", "episode_0") and handle.get(name, getclass=True, getlink=True) is h5py.HardLink
         if inside and isinstance(handle.get(name), h5py.Group):
             names += [f"{name}/{k}" for k, _ in zip(handle[name], range(NAMES), strict=False)]

@@ -119,7 +119,9 @@ def test_a_mirror_that_is_no_address_is_one_line(mirror, monkeypatch, capsys, tm
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("flags", ["--seed 99999999999999999999", "--seed -1", "--episodes 0", "--workers 0"])
+@pytest.mark.parametrize(
+    "flags", ["--seed 99999999999999999999", "--seed -1", "--episodes 0", "--workers 0", "--out d.npz"]
+)
 def test_numbers_out_of_range_are_one_line(flags, capsys):
     assert main(["data", "collect", "--task", "brake", "--out", "d.hdf5", *flags.split()]) == 2
     assert capsys.readouterr().err.count("\n") == 1
