@@ -1,18 +1,25 @@
-"""Embedded tasks with a known feasible set, registered with Gymnasium when osrl_proco is imported."""
+"""Embedded tasks with a known feasible set, which `gymnasium.make` knows once osrl_proco is imported."""
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register, registry
+from typing import TYPE_CHECKING, Any
 
-from .base import EmbeddedTask, Plane
-from .brake import BrakeEnv
-from .point_robot import PointRobotEnv
+from .registration import register_embedded
+
+if TYPE_CHECKING:
+    from .base import EmbeddedTask, Plane
+    from .brake import BrakeEnv
+    from .point_robot import PointRobotEnv
 
 __all__ = ["BrakeEnv", "EmbeddedTask", "Plane", "PointRobotEnv", "register_embedded"]
 
+_HOMES = {"EmbeddedTask": "base", "Plane": "base", "BrakeEnv": "brake", "PointRobotEnv": "point_robot"}
 
-def register_embedded() -> None:
-    """Make `gymnasium.make` know the embedded tasks. Calling it twice does no harm."""
-    for id_, env in (("OfflineBrake-v0", BrakeEnv), ("OfflinePointRobot-v0", PointRobotEnv)):
-        if id_ not in registry:
-            register(id=id_, entry_point=f"{env.__module__}:{env.__name__}", max_episode_steps=env.episode_len)
+
+def __getattr__(name: str) -> Any:
+    """The classes, loaded when they are asked for: their physics need torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
