@@ -19,7 +19,7 @@ from osrl_proco.drivers.controllers import CONTROLLERS
 from osrl_proco.evaluation.episodes import make_env
 from osrl_proco.tasks.task import load_task, task_ids
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEASURED = json.loads((ROOT / "benchmarks" / "results" / "cost_library.json").read_text())["tasks"]
 SIMULATED = [i for i in task_ids() if load_task(i).simulator != "embedded"]
 # The cost of these follows from the observation; the others' touches and mean velocities do not quite.

@@ -19,7 +19,7 @@ from osrl_proco.costs.sandbox.worker import judge
 from osrl_proco.tasks.task import load_task
 
 POINT = load_task("PointGoal1")
-DOCS = Path(__file__).parents[1] / "docs" / "sandbox.md"
+DOCS = Path(__file__).parents[2] / "docs" / "sandbox.md"
 KINDS = list(dict.fromkeys((p.kind, p.stopped_by) for p in PROGRAMS))
 BATCH = Path(__file__).with_name("sandbox_workers") / "batch.py"
 
