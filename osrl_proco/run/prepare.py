@@ -105,7 +105,8 @@ def proco_source(
     """The labelled data and the dynamics model that imagines what they lack."""
     if config.cost_function:
         path = Path(config.cost_function)
-        cost, _ = load_tried(path, task, data.next_observations)
+        cost, trial = load_tried(path, task, data.next_observations)
+        print(f"Sandbox: {trial.enforcement.report()}")
     else:
         path = task.cost_path
         cost = load_cost_function(path, task)

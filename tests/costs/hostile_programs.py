@@ -1,7 +1,7 @@
 """Hostile texts that pretend to be cost functions: what kind each is of, and what stops it.
 
-`python tests/costs/hostile_programs.py` prints the table of docs/sandbox.md. A text that mentions the canary would leave a
-file of that name if Python ran it; tests run those, too, to know that the corpus could bite.
+`python tests/costs/hostile_programs.py` prints the table of docs/sandbox.md. A text that mentions the canary would
+leave a file of that name if Python ran it; tests run those, too, to know that the corpus could bite.
 """
 
 from __future__ import annotations

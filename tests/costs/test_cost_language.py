@@ -293,7 +293,8 @@ def test_what_a_function_keeps_takes_no_more_memory_than_is_documented(kind):
         "torch.set_num_threads(1)\n"
         "states = torch.rand(70_000, 60)\n"
         "head = 'def cost(obs):\\n    x = obs[\"hazards_lidar\"]\\n    x = x[..., None] > x[..., None, :]\\n    '\n"
-        "def text(n): return head + ''.join(sys.argv[1].format(i) + '\\n    ' for i in range(n)) + 'return y0[..., 0, 0] > 0'\n"
+        "line = sys.argv[1] + '\\n    '\n"
+        "def text(n): return head + ''.join(map(line.format, range(n))) + 'return y0[..., 0, 0] > 0'\n"
         "task, most = load_task('PointGoal1'), 0\n"
         "for n in range(1, 40):\n"
         "    try: CostFunction(text(n), task).raw(states[:1])\n"
@@ -314,7 +315,8 @@ def test_what_a_function_keeps_takes_no_more_memory_than_is_documented(kind):
 
 
 def test_whole_numbers_count_twice_and_truths_once():
-    text = "def cost(obs):\n    x = obs['hazards_lidar'] > 0.5\n    for i in range({}):\n        {}\n    return x[..., 0] > 0"
+    text = "def cost(obs):\n    x = obs['hazards_lidar'] > 0.5\n"
+    text += "    for i in range({}):\n        {}\n    return x[..., 0] > 0"
     for line, size in (("x = x & x", 16), ("x = x * 1", 32), ("x = x | (x > 0)", 32)):
         most = (MAX_NUMBERS - 2 * 16) // size
         CostFunction(text.format(most - 3, line), POINT).raw(observations(2))

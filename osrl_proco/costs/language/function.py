@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...core.errors import UserError
 from ...tasks.task import Task
 from .grammar import parse
 from .interpreter import Evaluation
@@ -86,15 +84,3 @@ class CostFunction:
 
     def __call__(self, observations: Tensor) -> Tensor:
         return (self.raw(observations) != 0).float()
-
-
-def load_cost_function(path: Path, task: Task) -> CostFunction:
-    """The cost function in a file, tried once. Raises UserError if it is missing, not in the language, or fails."""
-    try:
-        function = CostFunction(path.read_text(encoding="utf-8"), task)
-        function.raw(torch.zeros(3, task.obs_dim))
-        return function
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror} (--cost_function)") from None
-    except (LanguageError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}") from None
