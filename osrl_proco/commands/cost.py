@@ -52,8 +52,8 @@ def main(argv: list[str]) -> int:
         help="hold a cost function against a dataset",
         description="Run FILE (or the library's function for --task) in the sandbox, then on a dataset: share of the "
         "unsafe states found, share of the safe ones called unsafe. What cost generate wrote must keep to the rule "
-        "that it was asked by. Of a person's function two things are accepted, and said: a few violations missed, where "
-        "the task's file states what the observation does not show, and a small margin, where all violations are found. "
+        "that it was asked by. Of a person's function two things are accepted, and said: a few violations missed, "
+        "where the task's file states what the observation does not show, and a small margin, where all are found. "
         "Exit status 0: accepted, 1: not accepted.",
     )
     check.add_argument("file", type=Path, nargs="?", metavar="FILE", help="cost function (default: the library's)")
