@@ -32,7 +32,7 @@ from osrl_proco.data.load import load_file
 from osrl_proco.data.statistics import episodes as sums
 from osrl_proco.data.statistics import lost
 from osrl_proco.drivers.collect import collect, is_there
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import Task, load_task, task_ids
 
 LIMIT = 10  # episode cost up to which a driver was careful: the usual limit

@@ -20,15 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from osrl_proco.algorithms import build_agent
-from osrl_proco.data.split import safe_only
-from osrl_proco.data.transitions import Transitions
+from osrl_proco.core.random import drawing_from
+from osrl_proco.data import write_hdf5
 from osrl_proco.envs import BrakeEnv
 from osrl_proco.evaluation.feasible_set import agreement, fit_critic
+from osrl_proco.proco.feasibility import FeasibilityLearner
 from osrl_proco.run import settings
-from osrl_proco.run.fit import Loop
 from osrl_proco.run.folder import RunFolder
-from osrl_proco.run.prepare import proco_source, recorded_only, seed_everything
+from osrl_proco.run.policy import load_policy
+from osrl_proco.run.prepare import prepare, recorded_only
+from osrl_proco.run.train import train
 from osrl_proco.tasks.task import load_task
 
 SETTINGS = {
@@ -40,24 +41,23 @@ SETTINGS = {
 
 def one(kwargs: dict[str, float], seed: int, flags: list[str]) -> dict[str, dict[str, float]]:
     """Both critics of one setting and seed."""
-    config = settings.parse(["--task", "OfflineBrake-v0", "--algo", "bcql", "--seed", str(seed), *flags])
-    config.episode_len = BrakeEnv.episode_len
-    task, env = load_task(config.task), BrakeEnv(**kwargs, dataset_seed=seed)
-    seed_everything(seed)
-    torch.set_num_threads(config.threads)
-    split = safe_only(Transitions.from_arrays(env.get_dataset()), config.keep_unsafe, seed)
-    agent = build_agent(config, 2, 1, 1.0, "cpu")
+    env = BrakeEnv(**kwargs, dataset_seed=seed)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = RunFolder(Path(scratch) / "run")
-        folder.create(config)
-        source = proco_source(config, task, split.safe, split.unsafe, 1.0, folder)
-        agent.model.feasibility_batch = source.batch
-        agent.model.standardise(split.safe.observations)
-        Loop(config, folder, task, agent, split.safe, source, "cpu", evaluating=False).run()
-    without = agent.model.cost_critic.like()
-    fit_critic(recorded_only(config, split.safe), without, split.safe.observations, 3000)
+        file, folder = Path(scratch) / "data.hdf5", RunFolder(Path(scratch) / "run")
+        write_hdf5(file, env.get_dataset())
+        words = ["--task", "OfflineBrake-v0", "--algo", "bcql", "--seed", str(seed), "--dataset", str(file)]
+        words += ["--logdir", str(folder.path), "--eval_every", "0", "--eval_episodes", "1", *flags]
+        config = settings.parse(words)
+        train(config, folder)
+        agent = load_policy(folder, "cpu").agent
+        data = prepare(config, load_task(config.task), "cpu").data
+    learner = agent.feasibility
+    assert learner is not None
+    with drawing_from(torch.Generator().manual_seed(seed)):
+        without = FeasibilityLearner.create(2, 1, learner.settings, "cpu", lr=1e-3)
+    fit_critic(recorded_only(data), without, data.observations, 3000, agent.batch_size, seed)
     fresh = seed + 1_000_000
-    critics = {"proco": agent.model.cost_critic, "without": without}
+    critics = {"proco": learner.critic, "without": without.critic}
     return {name: dataclasses.asdict(agreement(critic, env, fresh)) for name, critic in critics.items()}
 
 

@@ -33,7 +33,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from osrl_proco.drivers.behaviours import act
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task
 
 STAGES = (0.1, 0.25, 0.5, 1.0)

@@ -9,7 +9,7 @@ import torch
 from osrl_proco.core.errors import UserError
 from osrl_proco.drivers.behaviours import BEHAVIOURS, FOLDER, act, policies
 from osrl_proco.drivers.character import Character
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task
 
 NAMES = sorted(load_task(t).name for t in BEHAVIOURS)

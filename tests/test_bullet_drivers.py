@@ -9,7 +9,7 @@ import pytest
 
 from osrl_proco.drivers.bullet import BULLET
 from osrl_proco.drivers.character import Character
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task
 
 warnings.simplefilter("ignore")

@@ -12,7 +12,7 @@ from osrl_proco.data.transitions import KEYS
 from osrl_proco.drivers import collect as module
 from osrl_proco.drivers.character import Character
 from osrl_proco.drivers.collect import drive_episode
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task
 
 pytest.importorskip("safety_gymnasium", reason="Safety-Gymnasium is not installed")

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task, task_ids
 
 pytest.importorskip("safety_gymnasium", reason="Safety-Gymnasium is not installed")

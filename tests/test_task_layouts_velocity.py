@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import Task, load_task
 
 warnings.simplefilter("ignore")

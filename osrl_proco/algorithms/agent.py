@@ -1,89 +1,158 @@
-"""What the training loop sees of an algorithm: it updates and acts, and knows no files."""
+"""The contracts between an algorithm and everything else: `Problem`, `Agent`, `Policy`.
+
+An algorithm is one file: a docstring with its objective and source, `Config` (built-in ones: configs.py), the losses,
+and `create(config, problem) -> Agent`. It knows no files, no simulator and no cadence.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..core.random import RowNoise
+from ..core.state import Parts, restore, state_of
+from ..data.samplers import Sampler, TransitionSampler
 from ..data.transitions import Transitions
+from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner
+
+Info = dict[str, Any]  # what to log: tensors on the device, or numbers
 
 
-class _Recorder:
-    """Stands where OSRL's trainers expect a logger; keeps the last update's figures on the device."""
+@dataclass(frozen=True)
+class Problem:
+    """What an algorithm is told of the task.
 
-    def __init__(self) -> None:
-        self.info: dict[str, Any] = {}
-
-    def store(self, **figures: Any) -> None:
-        self.info.update(figures)
-
-
-class Agent:
-    """One OSRL model with its trainer.
-
-    Args:
-        model: an OSRL model whose class mixes in ProcoMixin and has `policy(observations, deterministic)`.
-        trainer_class: OSRL's trainer of that model.
-        reward_scale, cost_scale: factors on the batch's rewards and costs.
-        trainer_arguments: learning rates and the like.
+    max_action: bound of every action entry (actions lie in [-max_action, max_action]).
+    episode_len: steps of an episode.
+    reference_returns: DSRL's lowest and highest return, where the task has them.
+    device: of data and networks.
+    noise: what an update draws from (its own stream, on `device`); first weights come from PyTorch's global one.
     """
 
-    def __init__(
-        self, model: Any, trainer_class: type, reward_scale: float, cost_scale: float, **trainer_arguments: Any
-    ) -> None:
-        self.model = model
-        self._recorder = _Recorder()
-        self._reward_scale, self._cost_scale = reward_scale, cost_scale
-        self.trainer = trainer_class(model, None, self._recorder, **trainer_arguments)
+    obs_dim: int
+    act_dim: int
+    max_action: float
+    episode_len: int
+    device: str
+    noise: torch.Generator
+    reference_returns: tuple[float, float] | None = None
 
-    def update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """One gradient step of every part of the algorithm; returns what to log, without waiting for the device."""
-        self.trainer.train_one_step(
-            batch.observations,
-            batch.next_observations,
-            batch.actions,
-            batch.rewards * self._reward_scale,
-            batch.costs * self._cost_scale,
-            # OSRL also stops bootstrapping at time limits; the task does not end there, so we do not.
-            batch.terminals,
-        )
-        return dict(self._recorder.info)
+
+class Policy(Protocol):
+    """What acts in episodes, several of them in step. Rows are numbered from 0."""
+
+    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
+        """Row `rows[i]` begins an episode; what is random in it comes from `seeds[i]` alone."""
+
+    def act(self, observations: Tensor) -> Tensor:
+        """Actions (N, act_dim) within the bounds for observations (N, obs_dim) of rows 0 to N - 1."""
+
+    def observe(self, rewards: Tensor, costs: Tensor) -> None:
+        """What the step brought (each (N,)), for policies that keep a remaining limit or a history."""
+
+
+class Stateless:
+    """A policy that looks at nothing but the observation."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        self._function = function
+
+    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
+        pass
 
     @torch.no_grad()
-    def act(self, observations: Tensor, deterministic: bool = True) -> Tensor:
-        """Actions (N, act_dim) for observations (N, obs_dim)."""
-        return self.model.policy(observations, deterministic)
+    def act(self, observations: Tensor) -> Tensor:
+        return self._function(observations)
+
+    def observe(self, rewards: Tensor, costs: Tensor) -> None:
+        pass
+
+
+class Seeded:
+    """A policy that draws: `function(observations, noise)` with normal noise of `shape` for each row, from the seed of
+    the row's episode alone."""
+
+    def __init__(
+        self, function: Callable[[Tensor, Tensor], Tensor], shape: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
+        self._function, self._shape, self._noise = function, shape, RowNoise(device)
+
+    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
+        self._noise.reset(rows, seeds)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        return self._function(observations, self._noise.normal(len(observations), *self._shape))
+
+    def observe(self, rewards: Tensor, costs: Tensor) -> None:
+        pass
+
+
+class Agent(ABC):
+    """An algorithm with its networks: it updates and acts.
+
+    `feasibility` is the learner of PROCO's critic, None for a stock algorithm. `batch_size` is what the default
+    sampler draws; `feasibility_batch_size` how many recorded transitions the learner's batch holds, where that is
+    another number.
+    """
+
+    feasibility: FeasibilityLearner | None = None
+    batch_size: int
+    feasibility_batch_size: int | None = None
+
+    def prepare(self, data: Transitions) -> None:
+        """Look at the training data once, before a fresh run; what is learned here is part of the state."""
+        if self.feasibility is not None:
+            self.feasibility.standardise(data.observations)
+
+    def sampler(self, data: Transitions) -> Sampler:
+        """What draws this algorithm's batches from the training data."""
+        return TransitionSampler(data, self.batch_size)
+
+    @abstractmethod
+    def update(self, batch: Any, feasibility: FeasibilityBatch | None = None) -> Info:
+        """One gradient step of every part, without waiting for the device; what to log.
+
+        Args:
+            batch: what the sampler gave.
+            feasibility: recorded and imagined transitions, for the feasibility learner only; None for stock.
+        """
+
+    @abstractmethod
+    def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """Actions (N, act_dim) for states (N, obs_dim) without a history: what the rollouts follow."""
+
+    def policy(self) -> Policy:
+        """What acts at evaluation; by default `act`."""
+        generator = torch.Generator().manual_seed(0)
+        return Stateless(lambda observations: self.act(observations, generator))
+
+    @abstractmethod
+    def parts(self) -> Parts:
+        """All that training changes, by name: modules, optimizers, tensors, anything with `state_dict`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimizers, multipliers, controllers and counters: all that training changes."""
-        optimizers, plain, controllers = self._parts()
-        return {
-            "model": self.model.state_dict(),
-            "optimizers": {k: o.state_dict() for k, o in optimizers.items()},
-            "plain": {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in plain.items()},
-            "controllers": {k: dict(vars(c)) for k, c in controllers.items()},
-        }
+        return state_of(self.parts())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        optimizers, plain, controllers = self._parts()
-        for name, optimizer in optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        for name, value in plain.items():
-            if isinstance(value, Tensor):
-                value.data.copy_(state["plain"][name])  # in place: an optimizer may hold it
-            else:
-                setattr(self.model, name, state["plain"][name])
-        for name, controller in controllers.items():
-            vars(controller).update(state["controllers"][name])
+        restore(self.parts(), state)
 
-    def _parts(self) -> tuple[dict[str, torch.optim.Optimizer], dict[str, Any], dict[str, Any]]:
-        """OSRL keeps multipliers (`log_alpha`), counters and PID controllers as plain attributes, which
-        `state_dict` of the module does not see."""
-        own = {k: v for k, v in vars(self.model).items() if not k.startswith("_") and k != "training"}
-        optimizers = {k: v for k, v in own.items() if isinstance(v, torch.optim.Optimizer)}
-        plain = {k: v for k, v in own.items() if isinstance(v, (int, float, Tensor)) and not isinstance(v, bool)}
-        controllers = {k: v for k, v in own.items() if hasattr(v, "control")}
-        return optimizers, plain, controllers
+    def train(self, mode: bool = True) -> None:
+        """Training mode (dropout and the like) of every network, or evaluation mode."""
+        for module in _modules(self.parts()):
+            module.train(mode)
+
+
+def _modules(parts: Parts) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for part in parts.values():
+        if isinstance(part, nn.Module):
+            found.append(part)
+        elif isinstance(part, dict):
+            found += _modules(part)
+    return found

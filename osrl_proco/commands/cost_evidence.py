@@ -7,7 +7,7 @@ from ..core.files import require_regular
 from ..costs.writing.evidence import Evidence
 from ..data.load import load_dataset, load_file, unsafe_file
 from ..data.split import safe_only
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task
 
 

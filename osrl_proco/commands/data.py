@@ -18,7 +18,7 @@ from ..data.split import safe_only
 from ..data.statistics import describe
 from ..data.transitions import Transitions
 from ..data.validate import findings
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task, load_task
 
 

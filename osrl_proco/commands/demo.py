@@ -6,7 +6,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from ..algorithms import ALGORITHMS, algorithm
+from ..algorithms.registry import algorithm, algorithms
 from ..core.errors import UserError
 from ..run import settings
 from ..run.config import ProcoConfig
@@ -15,20 +15,22 @@ from ..run.folder import RunFolder
 
 def main(argv: list[str]) -> int:
     """Train stock and PROCO on the same safe-only data, compare policies and critics, draw the feasible sets."""
+    twins = [name for name, spec in algorithms().items() if spec.twin]
     parser = argparse.ArgumentParser(
         prog="osrl-proco demo",
         description="Train an OSRL algorithm on an embedded task's safe-only data, stock and with PROCO; print what "
         "both policies do, how well the critic knows the true feasible set, and save a picture of it.",
     )
     parser.add_argument("--task", default="OfflineBrake-v0", metavar="ID", help="embedded task (default: %(default)s)")
-    parser.add_argument("--algo", default="bcql", metavar="NAME", help=f"{', '.join(ALGORITHMS)} (default: bcql)")
+    parser.add_argument("--algo", default="bcql", metavar="NAME", help=f"{', '.join(twins)} (default: bcql)")
     parser.add_argument("--update_steps", type=int, default=5000, metavar="N", help="updates (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: 0)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (default: runs/demo)"
     )
     arguments = parser.parse_args(argv)
-    algorithm(arguments.algo)
+    if not algorithm(arguments.algo).twin:
+        raise UserError(f"--algo {arguments.algo}: has no PROCO twin; choose one of {', '.join(twins)}")
     from ..tasks.task import load_task
 
     if load_task(arguments.task).simulator != "embedded":
@@ -45,13 +47,12 @@ def main(argv: list[str]) -> int:
 
 def _run(words: list[str], kind: str, out: Path) -> tuple[ProcoConfig, RunFolder]:
     """Train one of the two, afresh."""
-    from ..run.fit import train
+    from ..run.train import train
 
     folder = RunFolder(out / kind)
     config = settings.parse([*words, "--proco", str(kind == "proco").lower(), "--logdir", str(folder.path)])
     folder.checkpoint.unlink(missing_ok=True)
     folder.dynamics.unlink(missing_ok=True)
-    folder.create(config)
     print(f"\n{config.algo}, {'PROCO' if config.proco else 'stock'} ({folder.path})")
     train(config, folder)
     return config, folder
@@ -72,26 +73,30 @@ def _print_critics(config: ProcoConfig, folder: RunFolder, out: Path) -> None:
     """The critic of the PROCO run, and the same critic that saw the recorded data and labels only."""
     import torch
 
+    from ..core.random import drawing_from
     from ..envs import EmbeddedTask
-    from ..evaluation.episodes import make_env
+    from ..envs.make import make_env
     from ..evaluation.feasible_set import agreement, fit_critic, picture
-    from ..proco.feasibility import FeasibilityCritic
+    from ..proco.feasibility import FeasibilityLearner
     from ..run.policy import load_policy
-    from ..run.prepare import prepare_data, recorded_only
+    from ..run.prepare import prepare, recorded_only
 
     loaded = load_policy(folder, "cpu")
-    with_proco = loaded.agent.model.cost_critic
+    learner = loaded.agent.feasibility
     env = make_env(loaded.task).unwrapped
     assert isinstance(env, EmbeddedTask)
-    assert isinstance(with_proco, FeasibilityCritic)
-    data, _ = prepare_data(config, make_env(loaded.task), loaded.task)
-    torch.manual_seed(config.seed)
-    without = with_proco.like()
-    fit_critic(recorded_only(config, data), without, data.observations, min(config.update_steps, 3000))
+    assert learner is not None
+    data = prepare(config, loaded.task, "cpu").data
+    with drawing_from(torch.Generator().manual_seed(config.seed)):
+        without = FeasibilityLearner.create(
+            data.observations.shape[1], data.actions.shape[1], learner.settings, "cpu", lr=1e-3
+        )
+    steps = min(config.update_steps, 3000)
+    fit_critic(recorded_only(data), without, data.observations, steps, loaded.agent.batch_size, config.seed)
     print("\nfeasibility critic against the truth, on states of the same drivers that it has not seen:")
     fresh = config.seed + 1_000_000
-    print(f"  with PROCO     {agreement(with_proco, env, fresh)}")
-    print(f"  without PROCO  {agreement(without, env, fresh)}")
+    print(f"  with PROCO     {agreement(learner.critic, env, fresh)}")
+    print(f"  without PROCO  {agreement(without.critic, env, fresh)}")
     file = out / "feasible_set.png"
-    picture(env, {"without PROCO": without, "with PROCO": with_proco}, data.observations.numpy(), file)
+    picture(env, {"without PROCO": without.critic, "with PROCO": learner.critic}, data.observations.numpy(), file)
     print(f"\nPicture of both: {file}")

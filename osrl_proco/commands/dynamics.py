@@ -38,16 +38,15 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     """Fit the model of `config` and write it to `out`."""
     import torch
 
-    from ..run.prepare import fit_dynamics, open_simulator, prepare_data, resolve_device
+    from ..run.prepare import fit_dynamics, prepare, resolve_device
     from ..tasks.task import load_task
 
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
-    task = load_task(config.task)
-    data, _ = prepare_data(config, open_simulator(config, task), task)
-    model, errors = fit_dynamics(config, data.to(device))
+    prepared = prepare(config, load_task(config.task), device)
+    model, errors = fit_dynamics(config, prepared.data)
     for member, error in enumerate(errors):
         print(f"  member {member}: {error:.5f}{'  elite' if member in model.elites else ''}")
     model.save(out, task=config.task, seed=config.seed, holdout_mse=errors)

@@ -59,8 +59,8 @@ class Transitions:
     def to(self, device: torch.device | str) -> Transitions:
         return Transitions(*(getattr(self, f.name).to(device) for f in fields(self)))
 
-    def index(self, rows: Tensor) -> Transitions:
-        """The given rows (indices or a mask), columns as they are: `last` still speaks of the rows' old neighbours."""
+    def index(self, rows: Tensor | slice) -> Transitions:
+        """The given rows (indices, a mask, a slice), columns as they are: `last` speaks of the rows' old neighbours."""
         return Transitions(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def keep(self, mask: Tensor) -> Transitions:

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from ..core.errors import UserError, first_line
 from ..data.hdf5 import write_hdf5
 from ..data.transitions import KEYS
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
 from ..tasks.task import Task
 from .character import draw_character
 from .controllers import controller

@@ -1,26 +1,16 @@
-"""Episodes in the simulator: seeded resets, the deterministic policy, several environments in step."""
+"""Episodes in the simulator: seeded resets, several environments in step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..core.errors import UserError, first_line
+from ..algorithms.agent import Policy
+from ..envs.make import checked_reset, checked_step, make_env
 from ..tasks.task import Task
-
-Act = Callable[[Tensor], Tensor]
-
-_INSTALL = {
-    "safety_gymnasium": "pip install --no-deps safety-gymnasium==0.4.0 && pip install mujoco xmltodict imageio",
-    "bullet_safety_gym": "pip install --no-deps bullet-safety-gym==1.4.0 && pip install pybullet",
-}
 
 
 @dataclass(frozen=True)
@@ -35,31 +25,8 @@ class Episode:
     normalized_cost: float
 
 
-def make_env(task: Task, **kwargs: Any) -> gym.Env:
-    """The task's environment. Raises UserError when its simulator is missing, with the command that installs it."""
-    if task.simulator == "none":
-        raise UserError(f"task {task.id}: no simulator (its task file says simulator: none), so no episode can be run")
-    if task.simulator == "embedded":
-        from ..envs import register_embedded
-
-        register_embedded()
-    else:
-        try:
-            import dsrl  # registers DSRL's tasks with Gymnasium
-        except ImportError as error:
-            raise UserError(f"task {task.id} needs dsrl ({error}); pip install --no-deps dsrl==0.1.0") from None
-        missing = getattr(dsrl, "UNAVAILABLE", {}).get(task.simulator)
-        if missing:
-            raise UserError(f"task {task.id}: no simulator ({missing}); {_INSTALL[task.simulator]}")
-    try:
-        return gym.make(task.id, **kwargs)
-    except (gym.error.Error, ImportError) as error:
-        fix = _INSTALL.get(task.simulator, "osrl-proco doctor says what is missing")
-        raise UserError(f"task {task.id}: no simulator ({first_line(error)}); {fix}") from None
-
-
 def evaluate(
-    act: Act,
+    policy: Policy,
     task: Task,
     *,
     episodes: int,
@@ -73,51 +40,45 @@ def evaluate(
     """Run `episodes` episodes, the i-th reset with `seed + i`, `parallel` environments stepped together.
 
     Args:
-        act: observations (N, obs_dim) on `device` -> actions (N, act_dim).
+        policy: acts for all environments at once, on `device`.
         cost_limit: episode cost that counts as a normalised cost of 1.
         episode_len: cut episodes after so many steps (default: the task's own limit).
 
-    Raises UserError when the simulator is missing.
+    Raises UserError when the simulator is missing, or anything is not finite: what can't be measured is not safe.
     """
     envs = [make_env(task) for _ in range(min(parallel, episodes))]
     envs[0].unwrapped.set_target_cost(cost_limit)  # type: ignore[attr-defined]
     finished: list[Episode] = []
     bar = tqdm(total=episodes, desc="Evaluating", leave=False, disable=not progress)
     for start in range(0, episodes, len(envs)):
-        group = list(zip(range(start, min(start + len(envs), episodes)), envs, strict=False))
-        runs = [_Running(env, seed + i) for i, env in group]
-        while active := [r for r in runs if not r.done]:
-            observations = torch.as_tensor(np.stack([r.observation for r in active]), dtype=torch.float32)
-            actions = act(observations.to(device)).cpu().numpy()
-            for run, action in zip(active, actions, strict=True):
-                run.step(action)
-                if episode_len is not None and run.length >= episode_len:
-                    run.done = True
-        for run in runs:
-            scores = envs[0].unwrapped.get_normalized_score(run.ret, run.cost)  # type: ignore[attr-defined]
-            finished.append(Episode(run.seed, run.ret, run.cost, run.length, float(scores[0]), float(scores[1])))
+        seeds = [seed + i for i in range(start, min(start + len(envs), episodes))]
+        rows = range(len(seeds))
+        policy.reset(rows, seeds)
+        names = [f"evaluation of {task.id}, episode with seed {s}" for s in seeds]
+        observations = np.stack([checked_reset(envs[i], seeds[i], names[i]) for i in rows]).astype(np.float32)
+        rewards, costs, returns, totals = np.zeros((4, len(seeds)))
+        lengths, done = np.zeros(len(seeds), dtype=int), np.zeros(len(seeds), dtype=bool)
+        while not done.all():
+            actions = policy.act(torch.as_tensor(observations).to(device)).cpu().numpy()
+            rewards[:], costs[:] = 0.0, 0.0
+            for i in np.flatnonzero(~done).tolist():
+                observation, rewards[i], costs[i], done[i] = checked_step(envs[i], actions[i], names[i])
+                observations[i] = observation
+                lengths[i] += 1
+            returns += rewards
+            totals += costs
+            if episode_len is not None:
+                done |= lengths >= episode_len
+            policy.observe(*(torch.as_tensor(x, dtype=torch.float32, device=device) for x in (rewards, costs)))
+        for i in rows:
+            scores = envs[0].unwrapped.get_normalized_score(returns[i], totals[i])  # type: ignore[attr-defined]
+            one = (seeds[i], float(returns[i]), float(totals[i]), int(lengths[i]), float(scores[0]), float(scores[1]))
+            finished.append(Episode(*one))
             bar.update()
     bar.close()
     for env in envs:
         env.close()
     return finished
-
-
-class _Running:
-    """An episode under way."""
-
-    def __init__(self, env: gym.Env, seed: int) -> None:
-        self.env, self.seed = env, seed
-        self.observation, _ = env.reset(seed=seed)
-        self.ret = self.cost = 0.0
-        self.length, self.done = 0, False
-
-    def step(self, action: np.ndarray) -> None:
-        self.observation, reward, terminated, truncated, info = self.env.step(action)
-        self.ret += float(reward)
-        self.cost += float(info.get("cost", 0.0))
-        self.length += 1
-        self.done = terminated or truncated
 
 
 def summary(episodes: list[Episode]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from ..envs import EmbeddedTask
-from ..proco.feasibility import FeasibilityCritic
+from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.source import FeasibilityData
 
 
@@ -57,19 +57,14 @@ def agreement(critic: FeasibilityCritic, env: EmbeddedTask, dataset_seed: int) -
     )
 
 
-def fit_critic(source: FeasibilityData, critic: FeasibilityCritic, observations: Tensor, steps: int) -> None:
-    """Train a feasibility critic alone, without a policy, on what `source` gives (Adam 1e-3, Polyak 0.005)."""
-    critic.standardise(observations)
-    target = deepcopy(critic).requires_grad_(False)
-    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-3)
+def fit_critic(
+    source: FeasibilityData, learner: FeasibilityLearner, observations: Tensor, steps: int, batch_size: int, seed: int
+) -> None:
+    """Train a feasibility critic alone, without a policy, on what `source` gives."""
+    learner.standardise(observations)
+    generator = torch.Generator(observations.device).manual_seed(seed)
     for _ in trange(steps, desc="Critic", leave=False):
-        loss, _ = critic.loss(source.batch(), target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            for old, new in zip(target.parameters(), critic.parameters(), strict=True):
-                old.lerp_(new, 0.005)
+        learner.update(source.batch(batch_size, generator))
 
 
 def picture(env: EmbeddedTask, critics: dict[str, FeasibilityCritic], states: np.ndarray, path: Path) -> None:

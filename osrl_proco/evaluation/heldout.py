@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..algorithms import Agent
+from ..algorithms.agent import Agent
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityCritic
 
@@ -47,11 +47,12 @@ def measure(agent: Agent, held: HeldOut) -> dict[str, float]:
     policy_infeasible: of the others, those where the policy's action has Q > 0, so that safety would be lost.
     violations_foreseen: of the states one step before a kept violation, those with V > 0 or Q > 0.
     """
-    data, critic = held.data, getattr(agent.model, "cost_critic", None)
-    actions = torch.cat([agent.act(states) for states in data.observations.split(CHUNK)])
+    data, generator = held.data, torch.Generator(held.data.observations.device).manual_seed(0)
+    actions = torch.cat([agent.act(states, generator) for states in data.observations.split(CHUNK)])
     figures = {"action_error": float(((actions - data.actions) ** 2).mean())}
-    if not isinstance(critic, FeasibilityCritic):
+    if agent.feasibility is None:
         return figures
+    critic = agent.feasibility.critic
     feasible = _value(critic, data.observations) <= 0
     loses = _q(critic, data.observations, actions) > 0
     figures["infeasible"] = float((~feasible).float().mean())

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tqdm.auto import trange
 
 from ..core.errors import UserError, first_line
+from ..core.tensors import load_tensors, save_tensors
 from ..data.transitions import Transitions
 
 
@@ -133,23 +134,30 @@ class Dynamics(nn.Module):
         return observations + outputs[..., :-1], outputs[..., -1]
 
     def save(self, path: Path, **about: Any) -> None:
-        """Write the model and what it was fitted on (`about`) to `path`, atomically."""
-        partial = path.with_name(path.name + ".partial")
-        torch.save({"shape": self.shape, "weights": self.state_dict(), "about": about}, partial)
-        partial.replace(path)
+        """Write the model and what it was fitted on (`about`) to `path`, whole or not at all."""
+        save_tensors(path, {"shape": self.shape, "weights": dict(self.state_dict()), "about": about})
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> tuple[Dynamics, dict[str, Any]]:
         """The model at `path` and what it was fitted on. Raises UserError if the file is missing or damaged."""
         if not path.is_file():
             raise UserError(f"{path}: no such dynamics model; fit one with: osrl-proco dynamics fit --out {path}")
+        saved = load_tensors(path, device, "dynamics model")
         try:
-            saved = torch.load(path, map_location=device, weights_only=True)
-            model = cls(**saved["shape"]).to(device)
-            model.load_state_dict(saved["weights"])
-        except Exception as error:  # a damaged pickle can raise anything
+            shape, weights = saved["shape"], saved["weights"]
+            widest = max([*shape["hidden"], 2 * (shape["obs_dim"] + 1)])
+            if len(shape["hidden"]) > 32 or widest * shape["members"] > sum(w.numel() for w in weights.values()):
+                raise ValueError("sizes that its weights do not have")
+            model = cls(**shape).to(device)
+            model.load_state_dict(weights)
+            if not all(0 <= e < model.members for e in model.elites.tolist()):
+                raise ValueError("elites that are not among its members")
+            if not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+                raise ValueError("weights that are not finite")
+            about = dict(saved["about"])
+        except Exception as error:  # whatever a stranger's file can hold
             raise UserError(f"{path}: not a dynamics model of osrl-proco ({first_line(error)})") from None
-        return model.requires_grad_(False).eval(), saved["about"]
+        return model.requires_grad_(False).eval(), about
 
 
 def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:

@@ -8,11 +8,16 @@ V <= 0: feasible.  V > 0: every recorded or imagined way on leads to a violation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from .losses import expectile_loss, polyak
+from .optim import adam
 
 
 class FeasibilityBatch(NamedTuple):
@@ -29,27 +34,49 @@ class FeasibilityBatch(NamedTuple):
     terminals: Tensor  # (N,) in {0, 1}: the task ended there (not: ran out of time)
 
 
+@dataclass(frozen=True)
+class ProcoSettings:
+    """What the feasibility learner needs beside the sizes.
+
+    h_max: h of an unsafe state; that of a safe one is -1.
+    expectile: tau of eq. 12, in (0.5, 1).
+    hidden: width of each hidden layer.
+    feasibility_gamma: discount.
+    h_of: whether a step is judged by the state it leaves ("left", the paper's eq. 6) or by the one it arrives in
+        ("reached", FISOR's published code), in which case the step that leads out of danger is already rewarded.
+    """
+
+    h_max: float = 1.0
+    expectile: float = 0.9
+    hidden: Sequence[int] = (256, 256)
+    feasibility_gamma: float = 0.99
+    h_of: str = "left"
+
+    @classmethod
+    def of(cls, config: Any) -> ProcoSettings:
+        """Those of a run; the critics of a twin have the widths of the algorithm's own critics."""
+        return cls(config.h_max, config.expectile, config.c_hidden_sizes, config.feasibility_gamma, config.h_of)
+
+
 def violation(unsafe: Tensor, h_max: float) -> Tensor:
     """h: `h_max` where unsafe, -1 elsewhere."""
     return unsafe * (h_max + 1.0) - 1.0
 
 
-def backup(batch: FeasibilityBatch, next_values: Tensor, gamma: float, h_max: float) -> Tensor:
+def backup(batch: FeasibilityBatch, next_values: Tensor, gamma: float, h_max: float, h_of: str = "left") -> Tensor:
     """The target of Q (N,): eq. 6, or eq. 8 where `next_values` is (K, N), one row for each model's next state.
 
-    A transition that ends in a violation, or in a true terminal state, backs up h alone.
+    A transition that ends in a violation, or in a true terminal state, backs up h alone. With `h_of="reached"` that is
+    m [(1 - gamma) h(s') + gamma max{h(s'), V(s')}] + (1 - m) h(s') with m = 1 - terminal, as in FISOR's code.
     """
     here, there = violation(batch.unsafe, h_max), violation(batch.next_unsafe, h_max)
     worst = next_values.amax(0) if next_values.dim() == 2 else next_values
+    if h_of == "reached":
+        future = (1.0 - gamma) * there + gamma * torch.maximum(there, worst)
+        return torch.where(batch.terminals > 0, there, future)
     future = (1.0 - gamma) * here + gamma * torch.maximum(here, worst)
     ended = (batch.terminals + batch.next_unsafe) > 0
     return torch.where(ended, torch.maximum(here, there), future)
-
-
-def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
-    """Reverse expectile of eq. 12 for u = Q - V: mean of |tau - 1(u > 0)| u², leaning V to the low end of Q."""
-    weight = torch.where(difference > 0, 1.0 - expectile, expectile)
-    return (weight * difference**2).mean()
 
 
 def _network(n_in: int, hidden: Sequence[int]) -> nn.Sequential:
@@ -63,16 +90,12 @@ def _network(n_in: int, hidden: Sequence[int]) -> nn.Sequential:
 
 
 class FeasibilityCritic(nn.Module):
-    """Twin Q and one V over standardised inputs. It answers OSRL's cost-critic calls with the threshold at 0.
+    """Twin Q and one V over standardised inputs.
 
     Args:
         obs_dim, act_dim: sizes of observation and action.
         hidden: width of each hidden layer.
-        gamma: discount.
-        h_max: h of an unsafe state; that of a safe one is -1.
-        expectile: tau of eq. 12, in (0.5, 1).
-        twin: whether `predict` answers as OSRL's EnsembleDoubleQCritic (four values) or EnsembleQCritic (two).
-        excess: whether `predict` answers Q, or by how much Q exceeds what can still be reached (see `excess`).
+        network: makes a network of one output from its input size and `hidden`.
     """
 
     obs_mean: Tensor
@@ -83,19 +106,11 @@ class FeasibilityCritic(nn.Module):
         obs_dim: int,
         act_dim: int,
         hidden: Sequence[int],
-        *,
-        gamma: float,
-        h_max: float,
-        expectile: float,
-        twin: bool,
-        excess: bool,
+        network: Callable[[int, Sequence[int]], nn.Module] = _network,
     ) -> None:
         super().__init__()
-        self._arguments = (obs_dim, act_dim, tuple(hidden))
-        self.gamma, self.h_max, self.expectile = gamma, h_max, expectile
-        self.twin, self.as_excess = twin, excess
-        self.q_nets = nn.ModuleList(_network(obs_dim + act_dim, hidden) for _ in range(2))
-        self.v_net = _network(obs_dim, hidden)
+        self.q_nets = nn.ModuleList(network(obs_dim + act_dim, hidden) for _ in range(2))
+        self.v_net = network(obs_dim, hidden)
         self.register_buffer("obs_mean", torch.zeros(obs_dim))
         self.register_buffer("obs_std", torch.ones(obs_dim))
 
@@ -104,18 +119,6 @@ class FeasibilityCritic(nn.Module):
         std = observations.std(0)
         self.obs_mean.copy_(observations.mean(0))
         self.obs_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
-
-    def like(self) -> FeasibilityCritic:
-        """A fresh critic of the same shape and settings."""
-        fresh = FeasibilityCritic(
-            *self._arguments,
-            gamma=self.gamma,
-            h_max=self.h_max,
-            expectile=self.expectile,
-            twin=self.twin,
-            excess=self.as_excess,
-        )
-        return fresh.to(self.obs_mean.device)
 
     def q_values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both Q (2, N)."""
@@ -141,27 +144,87 @@ class FeasibilityCritic(nn.Module):
         floor = self.value(observations).clamp_min(0.0).detach()
         return (self.q(observations, actions) - floor).clamp_min(0.0)
 
-    def predict(self, observations: Tensor, actions: Tensor) -> tuple[Any, ...]:
-        """OSRL's cost-critic call; the constraint holds where the answer is at most 0."""
-        answer = self.excess(observations, actions) if self.as_excess else self.q(observations, actions)
-        if self.twin:
-            return answer, answer, [answer], [answer]
-        return answer, [answer]
 
-    def loss(self, batch: FeasibilityBatch, target: FeasibilityCritic) -> tuple[Tensor, dict[str, Tensor]]:
-        """L_Q + L_V of eq. 12 and what to log of them; V learns from `target`'s Q, Q from our own V."""
+class FeasibilityLearner:
+    """A feasibility critic with its target, its optimizer and its one `update` (eq. 12).
+
+    Args:
+        critic: what is learned.
+        settings: h_max, expectile, discount, h_of.
+        lr: Adam's learning rate.
+        polyak: rate of the target's average; 0 where somebody else keeps the target (OSRL's `sync_weight`).
+        target, optimizer: where they exist already (the mixin's); by default made here.
+    """
+
+    def __init__(
+        self,
+        critic: FeasibilityCritic,
+        settings: ProcoSettings,
+        *,
+        lr: float = 3e-4,
+        polyak: float = 0.005,
+        target: FeasibilityCritic | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
+        self.critic, self.settings, self.polyak = critic, settings, polyak
+        self.target = target if target is not None else deepcopy(critic).requires_grad_(False)
+        self.optimizer = optimizer or adam(critic.parameters(), lr)
+
+    @classmethod
+    def create(
+        cls,
+        obs_dim: int,
+        act_dim: int,
+        settings: ProcoSettings,
+        device: str,
+        lr: float = 3e-4,
+        polyak: float = 0.005,
+        network: Callable[[int, Sequence[int]], nn.Module] = _network,
+    ) -> FeasibilityLearner:
+        """A fresh learner on `device`; `network` as in `FeasibilityCritic`."""
+        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network).to(device)
+        return cls(critic, settings, lr=lr, polyak=polyak)
+
+    def standardise(self, observations: Tensor) -> None:
+        """Fit the inputs' scale of critic and target to the data's observations (N, obs_dim)."""
+        self.critic.standardise(observations)
+        self.target.load_state_dict(self.critic.state_dict())
+
+    @torch.no_grad()
+    def judge(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """Q of the target and V, each (N,): what a policy's loss weighs actions by."""
+        return self.target.q(observations, actions), self.critic.value(observations)
+
+    def update(self, batch: FeasibilityBatch) -> dict[str, Tensor]:
+        """One step of V towards the target's Q, one of Q towards the new V's backup, one of the target; what to log."""
+        s, critic = self.settings, self.critic
         with torch.no_grad():
-            goal = backup(batch, self.value(batch.next_observations), self.gamma, self.h_max)
-            target_q = target.q(batch.observations, batch.actions)
-        q = self.q_values(batch.observations, batch.actions)
-        value = self.value(batch.observations)
+            target_q = self.target.q(batch.observations, batch.actions)
+        value = critic.value(batch.observations)
+        loss_v = expectile_loss(target_q - value, s.expectile, reverse=True)
+        self._step(loss_v)
+        with torch.no_grad():
+            goal = backup(batch, critic.value(batch.next_observations), s.feasibility_gamma, s.h_max, s.h_of)
+        q = critic.q_values(batch.observations, batch.actions)
         loss_q = ((q - goal) ** 2).mean(1).sum()
-        loss_v = expectile_loss(target_q - value, self.expectile)
-        info = {
+        self._step(loss_q)
+        if self.polyak:
+            polyak(self.target, critic, self.polyak)
+        value, q = value.detach(), q.detach()
+        return {
             "loss/feasibility_q": loss_q.detach(),
             "loss/feasibility_v": loss_v.detach(),
-            "feasibility/q": q.detach().mean(),
-            "feasibility/v": value.detach().mean(),
-            "feasibility/infeasible": (value.detach() > 0).float().mean(),
+            "feasibility/q": q.mean(),
+            "feasibility/v": value.mean(),
+            "feasibility/infeasible": (value > 0).float().mean(),
         }
-        return loss_q + loss_v, info
+
+    def _step(self, loss: Tensor) -> None:
+        # Parameters without a gradient are skipped by Adam, so one optimizer serves both steps.
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+
+    def parts(self) -> dict[str, Any]:
+        """All that training changes, by name."""
+        return {"critic": self.critic, "target": self.target, "optimizer": self.optimizer}

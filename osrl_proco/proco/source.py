@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..data.samplers import Sampler
 from ..data.transitions import Transitions
-from ..run.config import ProcoConfig
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
-from .rollout import CostLabel, Policy, UnsafeBuffer, branched_rollout
+from .rollout import ActFor, CostLabel, ImaginedBuffer, branched_rollout
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How D_model is made and mixed in; see ProcoConfig for each."""
+
+    relabel: bool = True
+    conservative_backup: str = "label"
+    model_share: float = 0.5
+    rollout_batch: int = 10_000
+    rollout_length: int = 3
+    rollout_repeats: int = 10
+    rollout_noise: float = 0.1
+    rollout_buffer: int = 200_000
+    full_model: bool = False  # the ablation: keep every branch, and train everything on them
+
+    @classmethod
+    def of(cls, config: Any) -> SourceSettings:
+        """The settings of a run, its ablation applied (names as in the paper's table 9)."""
+        given = {name: getattr(config, name) for name in cls.__dataclass_fields__ if name != "full_model"}
+        changed: dict[str, dict[str, Any]] = {
+            "without_model": {"model_share": 0.0, "conservative_backup": "label"},
+            "full_model": {"full_model": True},
+            "without_relabel": {"relabel": False},
+            "deterministic_rollout": {"rollout_noise": 0.0},
+        }
+        return cls(**{**given, **changed.get(config.ablation, {})})
 
 
 class FeasibilityData:
@@ -21,15 +49,19 @@ class FeasibilityData:
         data: D, on the training device.
         cost: the cost function, observations (..., obs_dim) -> {0, 1} (...,).
         dynamics: the fitted model; None for the ablation without it.
-        config: `relabel`, `conservative_backup`, `model_share` and the `rollout_*` settings.
         max_action: bound of the action space.
     """
 
     def __init__(
-        self, data: Transitions, cost: CostLabel, dynamics: Dynamics | None, config: ProcoConfig, max_action: float
+        self,
+        data: Transitions,
+        cost: CostLabel,
+        dynamics: Dynamics | None,
+        settings: SourceSettings,
+        max_action: float,
     ) -> None:
-        self._cost, self._dynamics, self._config, self._max_action = cost, dynamics, config, max_action
-        if config.relabel:
+        self._cost, self._dynamics, self._settings, self._max_action = cost, dynamics, settings, max_action
+        if settings.relabel:
             unsafe, next_unsafe = cost(data.observations), cost(data.next_observations)
         else:
             unsafe, next_unsafe = data.previous_costs, data.costs
@@ -38,50 +70,83 @@ class FeasibilityData:
         )
         # A branch that starts in a violation would teach nothing: the data's own label already does.
         self._starts = torch.nonzero(unsafe == 0).squeeze(1)
-        device = data.observations.device
-        self.imagined = UnsafeBuffer(config.rollout_buffer, data.observations.shape[1], data.actions.shape[1], device)
+        self.imagined: ImaginedBuffer | None = None
+        if self.imagines:
+            widths = data.observations.shape[1], data.actions.shape[1]
+            self.imagined = ImaginedBuffer(settings.rollout_buffer, *widths, data.observations.device)
 
     @property
-    def unsafe_share(self) -> float:
-        """Share of the recorded states reached that are labelled unsafe."""
-        return float(self._recorded.next_unsafe.mean())
+    def imagines(self) -> bool:
+        """Whether there is a model to imagine with, and states to start from."""
+        return self._dynamics is not None and self._settings.model_share > 0 and len(self._starts) > 0
 
-    def refresh(self, policy: Policy) -> dict[str, float]:
+    def refresh(self, act: ActFor, generator: torch.Generator) -> dict[str, float]:
         """Imagine what the present policy would do from R times B recorded states; keep the violations (C.3)."""
-        config = self._config
-        if self._dynamics is None or config.model_share == 0:
+        settings, imagined = self._settings, self.imagined
+        if imagined is None:
             return {}
+        assert self._dynamics is not None
         rounds: list[dict[str, float]] = []
-        for _ in range(config.rollout_repeats):
-            drawn = torch.randint(len(self._starts), (config.rollout_batch,), device=self._starts.device)
-            starts = self._recorded.observations[self._starts[drawn]]
-            branches, figures = branched_rollout(
+        for _ in range(settings.rollout_repeats):
+            drawn = torch.randint(
+                len(self._starts), (settings.rollout_batch,), generator=generator, device=self._starts.device
+            )
+            branches, rewards, figures = branched_rollout(
                 self._dynamics,
                 self._cost,
-                policy,
-                starts,
-                horizon=config.rollout_length,
-                noise=config.rollout_noise,
+                act,
+                self._recorded.observations[self._starts[drawn]],
+                horizon=settings.rollout_length,
+                noise=settings.rollout_noise,
                 max_action=self._max_action,
+                generator=generator,
+                keep_all=settings.full_model,
             )
-            self.imagined.add(branches)
+            imagined.add(branches, rewards)
             rounds.append(figures)
         means = {k: float(torch.tensor([r[k] for r in rounds]).nanmean()) for k in rounds[0]}
-        return {**means, "rollout/kept": float(self.imagined.size)}
+        return {**means, "rollout/kept": float(imagined.size)}
 
-    def batch(self) -> FeasibilityBatch:
-        """A batch of `batch_size` recorded transitions and, beside them, imagined ones in the proportion that the two
+    def batch(self, size: int, generator: torch.Generator) -> FeasibilityBatch:
+        """A batch of `size` recorded transitions and, beside them, imagined ones in the proportion that the two
         sets have in their union, but at most `model_share` per recorded one."""
-        config, recorded = self._config, self._recorded
-        rows = torch.randint(len(recorded.unsafe), (config.batch_size,), device=recorded.unsafe.device)
+        settings, recorded = self._settings, self._recorded
+        rows = torch.randint(len(recorded.unsafe), (size,), generator=generator, device=recorded.unsafe.device)
         batch = FeasibilityBatch(*(column[rows] for column in recorded))
-        if self.imagined.size:
-            share = min(config.model_share, self.imagined.size / len(recorded.unsafe))
-            extra = self.imagined.sample(max(1, round(config.batch_size * share)))
+        if self.imagined is not None and self.imagined.size:
+            extra, _ = self.imagined.sample(self._imagined_rows(size), generator)
             batch = FeasibilityBatch(*(torch.cat(pair) for pair in zip(batch, extra, strict=True)))
-        if config.conservative_backup == "max" and self._dynamics is not None:
+        if settings.conservative_backup == "max" and self._dynamics is not None:
             batch = self._with_every_elite(batch)
         return batch
+
+    def _imagined_rows(self, size: int) -> int:
+        assert self.imagined is not None
+        share = min(self._settings.model_share, self.imagined.size / len(self._recorded.unsafe))
+        return max(1, round(size * share))
+
+    def sampler(self, recorded: Sampler) -> Sampler:
+        """The agent's batches: recorded transitions alone, or with `full_model` imagined ones beside them."""
+        return _Mixed(recorded, self) if self._settings.full_model else recorded
+
+    def beside(self, batch: Transitions, generator: torch.Generator) -> Transitions:
+        """The batch with imagined transitions under it, in the proportion that `batch` has them."""
+        if self.imagined is None or self.imagined.size == 0:
+            return batch
+        extra, rewards = self.imagined.sample(self._imagined_rows(len(batch)), generator)
+        zeros = torch.zeros_like(rewards)
+        rows = Transitions(
+            extra.observations,
+            extra.actions,
+            extra.next_observations,
+            rewards,
+            extra.next_unsafe,
+            zeros,
+            zeros,
+            extra.unsafe,
+            zeros,
+        )
+        return Transitions(*(torch.cat([getattr(batch, f.name), getattr(rows, f.name)]) for f in fields(batch)))
 
     @torch.no_grad()
     def _with_every_elite(self, batch: FeasibilityBatch) -> FeasibilityBatch:
@@ -93,7 +158,18 @@ class FeasibilityData:
         return batch._replace(next_observations=following, next_unsafe=unsafe)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.imagined.state_dict()
+        return self.imagined.state_dict() if self.imagined is not None else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.imagined.load_state_dict(state)
+        if self.imagined is not None:
+            self.imagined.load_state_dict(state)
+
+
+class _Mixed:
+    """The ablation "full model": reward critic and policy learn on D and D_model too."""
+
+    def __init__(self, recorded: Sampler, source: FeasibilityData) -> None:
+        self._recorded, self._source = recorded, source
+
+    def sample(self, generator: torch.Generator) -> Transitions:
+        return self._source.beside(self._recorded.sample(generator), generator)

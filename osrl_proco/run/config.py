@@ -1,13 +1,17 @@
-"""Every default in one place. Flags carry OSRL's own names wherever OSRL has one.
+"""The settings of a run that are no algorithm's own, with their defaults.
 
-A value comes from, in rising order: the dataclass, `configs/families.yaml` for the task's family, the file given
-with `--config`, the command line. What the command line says always wins, also where it equals a default.
+A value comes from, in rising order: the dataclasses (the algorithm's settings beside these), `configs/families.yaml`
+for the task's family, `configs/presets/` for the preset, the file given with `--config`, the command line. What the
+command line says always wins, also where it equals a default.
 """
 
 import dataclasses
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from typing import List, Optional
+
+from ..algorithms.registry import algorithm
 
 
 def _sizes(*widths: int) -> list[int]:
@@ -19,12 +23,16 @@ def _sizes(*widths: int) -> list[int]:
 class RunConfig:
     """What is run, on which data, and where it is written."""
 
-    # Algorithm: bcql, bearl or cpq
+    # Algorithm (osrl-proco train --help lists them)
     algo: str = "bcql"
     # Task id, for example OfflinePointGoal1Gymnasium-v0
     task: str = "OfflineBrake-v0"
     # PROCO on, or the stock algorithm on the same data
     proco: bool = True
+    # osrl: published faults as released; fixed: mended (docs/algorithms lists them)
+    compat: str = "osrl"
+    # paper: published sizes and steps; laptop: sizes with which a run ends within 10 minutes on one core
+    preset: str = "paper"
     # HDF5 file in DSRL's format; without it, the task's own dataset
     dataset: Optional[str] = None
     # Remove every transition that touches an unsafe state (the setting PROCO is made for)
@@ -33,6 +41,8 @@ class RunConfig:
     keep_unsafe: int = 100
     # Share of the unsafe transitions that stays in the data with safe_only (the paper's 0.1, 0.2, 0.5, 1)
     unsafe_share: float = 0.0
+    # What is wrong with the data but accepted (names that `data check` prints, separated by commas)
+    accept: str = ""
     # Seed of networks, batches, rollouts and split
     seed: int = 0
     # cpu, cuda, cuda:1, ...; auto takes a GPU where there is one
@@ -65,8 +75,12 @@ class RunConfig:
     reward_scale: float = 0.1
     # Factor on costs in training
     cost_scale: float = 1.0
-    # Episode cost that counts as a normalised cost of 1
+    # Episode cost that the algorithm trains with; PROCO's twins need none
     cost_limit: float = 10.0
+    # Episode cost that counts as a normalised cost of 1 in the scores
+    report_cost_limit: float = 10.0
+    # Stop bootstrapping where time ran out, as OSRL, FISOR and LSPC do
+    stop_at_timeouts: bool = False
     # Steps per episode; default: the task's own
     episode_len: Optional[int] = None
     # Episodes per evaluation
@@ -99,10 +113,15 @@ class ProcoConfig(RunConfig):
     cost_function: Optional[str] = None
     # Relabel the data with the cost function (false: the ablation "w/o relabel")
     relabel: bool = True
+    # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
+    # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
+    ablation: str = "none"
     # h of an unsafe state; that of a safe one is -1
     h_max: float = 25.0
     # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost
     feasibility_gamma: float = 0.99
+    # Whose violation counts in eq. 6: that of the state a step leaves (left) or arrives in (reached, as FISOR's code)
+    h_of: str = "left"
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)
@@ -139,73 +158,13 @@ class ProcoConfig(RunConfig):
     rollout_buffer: int = 200_000
 
 
-@dataclass
-class BCQLConfig(ProcoConfig):
-    """BCQ-Lagrangian, OSRL's defaults."""
-
-    actor_lr: float = 0.001
-    critic_lr: float = 0.001
-    vae_lr: float = 0.001
-    phi: float = 0.05
-    lmbda: float = 0.75
-    beta: float = 0.5
-    a_hidden_sizes: list[int] = _sizes(256, 256)
-    c_hidden_sizes: list[int] = _sizes(256, 256)
-    vae_hidden_sizes: int = 400
-    sample_action_num: int = 10
-    gamma: float = 0.99
-    tau: float = 0.005
-    num_q: int = 2
-    num_qc: int = 2
-    PID: list[float] = field(default_factory=lambda: [0.1, 0.003, 0.001])
-
-
-@dataclass
-class BEARLConfig(ProcoConfig):
-    """BEAR-Lagrangian, OSRL's defaults."""
-
-    update_steps: int = 300_000
-    actor_lr: float = 0.001
-    critic_lr: float = 0.001
-    vae_lr: float = 0.001
-    alpha_lr: float = 0.001
-    a_hidden_sizes: list[int] = _sizes(256, 256)
-    c_hidden_sizes: list[int] = _sizes(256, 256)
-    vae_hidden_sizes: int = 400
-    sample_action_num: int = 10
-    gamma: float = 0.99
-    tau: float = 0.005
-    beta: float = 0.5
-    lmbda: float = 0.75
-    mmd_sigma: float = 50.0
-    target_mmd_thresh: float = 0.05
-    num_samples_mmd_match: int = 10
-    start_update_policy_step: int = 0
-    kernel: str = "gaussian"
-    num_q: int = 2
-    num_qc: int = 2
-    PID: list[float] = field(default_factory=lambda: [0.1, 0.003, 0.001])
-
-
-@dataclass
-class CPQConfig(ProcoConfig):
-    """Constraints-penalised Q-learning, OSRL's defaults."""
-
-    actor_lr: float = 0.0001
-    critic_lr: float = 0.001
-    alpha_lr: float = 0.0001
-    vae_lr: float = 0.001
-    a_hidden_sizes: list[int] = _sizes(256, 256)
-    c_hidden_sizes: list[int] = _sizes(256, 256)
-    vae_hidden_sizes: int = 400
-    sample_action_num: int = 10
-    gamma: float = 0.99
-    tau: float = 0.005
-    beta: float = 0.5
-    num_q: int = 2
-    num_qc: int = 2
-    qc_scalar: float = 1.5
+@cache
+def config_class(algo: str) -> type[ProcoConfig]:
+    """The settings of a run of `algo`: the algorithm's own dataclass with ProcoConfig and RunConfig."""
+    own = algorithm(algo).config_class()
+    return dataclass(type(f"{algorithm(algo).name}Config", (own, ProcoConfig), {"__doc__": own.__doc__}))
 
 
 def field_names(config: type) -> list[str]:
+    """The names of all settings of a config class."""
     return [f.name for f in dataclasses.fields(config)]

@@ -4,37 +4,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..algorithms import Agent, build_agent
+from ..algorithms.agent import Agent, Problem
+from ..algorithms.registry import algorithm
+from ..core.errors import UserError, first_line
+from ..core.random import Streams, drawing_from
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
 from .prepare import resolve_device
 from .settings import parse
+from .train import MISFIT
 
 
 @dataclass(frozen=True)
-class Policy:
+class Trained:
     """An agent with its trained weights, and the run it comes from."""
 
     agent: Agent
     config: ProcoConfig
     task: Task
     step: int
+    episode_len: int
     device: str
 
 
-def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None) -> Policy:
+def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None) -> Trained:
     """The policy of a run's last checkpoint.
 
     Raises UserError if the folder holds no run, or the checkpoint is missing, damaged or not of `algo` (when given).
     """
-    settings = folder.read_config()
-    config = parse([], base=settings)
+    config = parse([], base=folder.read_config())
     device = resolve_device(device)
-    state = folder.load(algo or config.algo, device)
-    task = load_task(config.task)
-    config.episode_len = state["episode_len"]
-    agent = build_agent(config, task.obs_dim, state["act_dim"], state["max_action"], device)
-    agent.load_state_dict(state["agent"])
-    agent.model.eval()
-    return Policy(agent, config, task, state["step"], device)
+    state = folder.load(algorithm(algo).name if algo else config.algo, device)
+    task = load_task(folder.task)
+    streams = Streams(config.seed, device)
+    try:
+        reference = state["reference_returns"]
+        problem = Problem(
+            obs_dim=task.obs_dim,
+            act_dim=int(state["act_dim"]),
+            max_action=float(state["max_action"]),
+            episode_len=int(state["episode_len"]),
+            device=device,
+            noise=streams["noise"],
+            reference_returns=tuple(reference) if reference else None,
+        )
+        with drawing_from(streams["networks"]):
+            agent = algorithm(config.algo).create(config, problem)
+        agent.load_state_dict(state["agent"])
+        step = int(state["step"])
+    except MISFIT as error:
+        raise UserError(
+            f"{folder.checkpoint}: does not fit the settings in config.yaml ({first_line(error)})"
+        ) from None
+    agent.train(False)
+    return Trained(agent, config, task, step, problem.episode_len, device)

@@ -1,9 +1,10 @@
-"""From a config to what a run needs: device, data, labelled data, dynamics model."""
+"""From a config to what a run needs: device, data, cost function, dynamics model."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,22 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from ..algorithms.agent import Problem
 from ..core.errors import UserError, first_line
-from ..costs import load_cost_function
+from ..core.files import read_text
+from ..core.random import Streams, derived_seed, drawing_from
+from ..costs import CostFunction
 from ..costs.sandbox.checked import load_tried
 from ..data.load import load_dataset, load_file, unsafe_file
 from ..data.split import safe_only
+from ..data.statistics import episodes
 from ..data.transitions import Transitions
-from ..evaluation.episodes import make_env
+from ..envs.make import make_env
+from ..evaluation.heldout import HeldOut, hold_out
 from ..proco.dynamics import Dynamics, fit
-from ..proco.source import FeasibilityData
+from ..proco.source import FeasibilityData, SourceSettings
 from ..tasks.task import Task
 from .config import ProcoConfig
-from .folder import RunFolder
 
 
 def resolve_device(name: str) -> str:
@@ -30,20 +35,68 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"--device {name}: not available here ({first_line(error)}); use cpu") from None
     return name
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (what DSRL and OSRL draw from)
-    torch.manual_seed(seed)
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a run on its device, and what is known of the task.
+
+    unsafe: violations kept aside (D_u). heldout: what no update sees, where no episode can be run; else None.
+    fingerprint: SHA-256 of the training data.
+    """
+
+    task: Task
+    data: Transitions
+    unsafe: Transitions
+    heldout: HeldOut | None
+    max_action: float
+    episode_len: int
+    reference_returns: tuple[float, float] | None
+    fingerprint: str
+
+    def problem(self, streams: Streams, device: str) -> Problem:
+        """What the algorithm is told."""
+        return Problem(
+            obs_dim=self.data.observations.shape[1],
+            act_dim=self.data.actions.shape[1],
+            max_action=self.max_action,
+            episode_len=self.episode_len,
+            device=device,
+            noise=streams["noise"],
+            reference_returns=self.reference_returns,
+        )
 
 
-def open_simulator(config: ProcoConfig, task: Task) -> gym.Env | None:
+def prepare(config: ProcoConfig, task: Task, device: str) -> Prepared:
+    """Load, check and split the data of a run."""
+    env = _simulator(config, task)
+    data, unsafe = training_data(config, env, task)
+    if len(data) == 0:
+        raise UserError(f"{config.dataset or task.id}: no safe transition is left to train on; give --safe_only false")
+    if config.stop_at_timeouts:
+        data = dataclasses.replace(data, terminals=torch.maximum(data.terminals, data.timeouts))
+    heldout, max_action, reference = None, task.max_action, None
+    if env is None:
+        episode_len = config.episode_len or int(episodes(data)[2].max())
+        data, heldout = hold_out(data, unsafe, config.seed)
+        heldout = heldout.to(device)
+    else:
+        limit = env.spec.max_episode_steps if env.spec else None
+        episode_len = config.episode_len or limit or int(episodes(data)[2].max())
+        max_action = float(np.abs(env.action_space.high).max())  # type: ignore[attr-defined]
+        base: Any = env.unwrapped
+        if getattr(base, "max_episode_reward", None) is not None:
+            reference = float(base.min_episode_reward), float(base.max_episode_reward)
+        env.close()
+    fingerprint = _fingerprint(data)
+    return Prepared(task, data.to(device), unsafe.to(device), heldout, max_action, episode_len, reference, fingerprint)
+
+
+def _simulator(config: ProcoConfig, task: Task) -> gym.Env | None:
     """The task's environment, or None where there is no simulator but a dataset file, which is all that training needs.
 
     Raises UserError where there is neither.
@@ -57,9 +110,9 @@ def open_simulator(config: ProcoConfig, task: Task) -> gym.Env | None:
         return None
 
 
-def prepare_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple[Transitions, Transitions]:
+def training_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple[Transitions, Transitions]:
     """The training transitions and the unsafe ones kept aside (D_u), on the CPU."""
-    data = _pre_process(config, env, task, _load(env, task, config.dataset))
+    data = _pre_process(config, env, task, _load(config, env, task, config.dataset))
     if not config.safe_only:
         return data, data.keep(data.costs > 0)
     split = safe_only(data, config.keep_unsafe, config.seed, config.unsafe_share)
@@ -67,11 +120,11 @@ def prepare_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple[
     if len(split.unsafe) == 0 and config.dataset:
         beside = unsafe_file(config.dataset)
         if beside.is_file():
-            return split.safe, _load(env, task, beside)
+            return split.safe, _load(config, env, task, beside)
     return split.safe, split.unsafe
 
 
-def _load(env: gym.Env | None, task: Task, file: str | Path | None) -> Transitions:
+def _load(config: ProcoConfig, env: gym.Env | None, task: Task, file: str | Path | None) -> Transitions:
     if env is not None:
         return load_dataset(env, task.id, file)
     assert file is not None
@@ -96,62 +149,96 @@ def _pre_process(config: ProcoConfig, env: gym.Env | None, task: Task, data: Tra
             raise UserError(f"--density: DSRL knows {', '.join(known) or 'no density'} for {task.id}")
         bins = DENSITY_CFG[key]
     base.set_target_cost(config.cost_limit)
+    np.random.seed(config.seed)  # noqa: NPY002 (what DSRL draws from)
     return Transitions.from_arrays(base.pre_process_data(data.arrays(), *given, config.density, **bins))
 
 
-def proco_source(
-    config: ProcoConfig, task: Task, data: Transitions, unsafe: Transitions, max_action: float, folder: RunFolder
-) -> FeasibilityData:
-    """The labelled data and the dynamics model that imagines what they lack."""
-    if config.cost_function:
-        path = Path(config.cost_function)
-        cost, trial = load_tried(path, task, data.next_observations)
+def _fingerprint(data: Transitions) -> str:
+    digest = hashlib.sha256()
+    for tensor in (data.observations, data.actions, data.rewards, data.costs, data.terminals, data.last):
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+# ---- the cost function -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A cost function with its text and what messages call it."""
+
+    cost: CostFunction
+    text: str
+    name: str
+
+
+def cost_function(file: str | Path | None, prepared: Prepared) -> Rule:
+    """The cost function in `file`, or the library's for the task, held against the data.
+
+    A file runs here only after it passed the sandbox. Raises UserError for one that calls nothing or everything unsafe.
+    """
+    task = prepared.task
+    path = Path(file) if file is not None else task.cost_path
+    text = read_text(path, "--cost_function" if file is not None else "")
+    if file is not None:
+        cost, trial = load_tried(path, task, prepared.data.next_observations.cpu())
         print(f"Sandbox: {trial.enforcement.report()}")
     else:
-        path = task.cost_path
-        cost = load_cost_function(path, task)
-    dynamics = _dynamics(config, data, folder) if config.model_share > 0 else None
-    source = FeasibilityData(data, cost, dynamics, config, max_action)
-    share = source.unsafe_share if config.relabel else float(cost(data.next_observations).mean())
-    found = float(cost(unsafe.next_observations.to(data.observations.device)).mean()) if len(unsafe) else float("nan")
+        cost = CostFunction(text, task)
+    labels, known = cost(prepared.data.next_observations), prepared.unsafe
+    share = float(labels.mean())
+    found = float(cost(known.next_observations).mean()) if len(known) else float("nan")
     if share == 1.0:
         raise UserError(f"{path}: the cost function calls every recorded state unsafe; nothing would be left to learn")
     if share == 0.0 and not found > 0.0:
         raise UserError(f"{path}: the cost function calls no state of the data unsafe, nor any kept aside; check it")
     checked = (
-        f"finds {found:.1%} of {len(unsafe)} unsafe transitions kept aside" if len(unsafe) else "nothing to check on"
+        f"finds {found:.1%} of {len(known)} unsafe transitions kept aside" if len(known) else "nothing to check on"
     )
     print(f"Cost function {path.name}: {checked}, calls {share:.1%} of the training data unsafe")
-    return source
+    return Rule(cost, text, path.name)
 
 
-def recorded_only(config: ProcoConfig, data: Transitions) -> FeasibilityData:
+def recorded_only(data: Transitions) -> FeasibilityData:
     """What the feasibility critic sees without PROCO: recorded transitions, the simulator's own labels, no model."""
-    plain = dataclasses.replace(config, relabel=False, model_share=0.0, conservative_backup="label")
-    return FeasibilityData(data, lambda s: s.new_zeros(s.shape[:-1]), None, plain, max_action=1.0)
+    settings = SourceSettings(relabel=False, model_share=0.0)
+    return FeasibilityData(data, lambda s: s.new_zeros(s.shape[:-1]), None, settings, max_action=1.0)
 
 
-def _dynamics(config: ProcoConfig, data: Transitions, folder: RunFolder) -> Dynamics:
-    """The given model, the one this run fitted before, or a new one. Leaves the random state as it found it."""
-    if config.dynamics or folder.dynamics.exists():
-        path = Path(config.dynamics) if config.dynamics else folder.dynamics
-        model, _ = Dynamics.load(path, str(data.observations.device))
-        expected = data.observations.shape[1], data.actions.shape[1]
-        if (model.shape["obs_dim"], model.shape["act_dim"]) != expected:
-            raise UserError(f"{path}: a model of another task (sizes {model.shape}, the data have {expected})")
-        return model
-    with torch.random.fork_rng():
-        model, report = fit_dynamics(config, data)
-    model.save(folder.dynamics, task=config.task, seed=config.seed, holdout_mse=report)
+# ---- the dynamics model ----------------------------------------------------------------------------------------------
+
+
+def dynamics_model(config: ProcoConfig, prepared: Prepared, file: Path) -> Dynamics:
+    """The model given by `--dynamics`, else the one at `file` if it is of these data and settings, else a new one,
+    written to `file`."""
+    data = prepared.data
+    widths = data.observations.shape[1], data.actions.shape[1]
+    key = _dynamics_key(config, prepared)
+    if config.dynamics or file.exists():
+        path = Path(config.dynamics) if config.dynamics else file
+        model, about = Dynamics.load(path, str(data.observations.device))
+        if config.dynamics or about.get("key") == key:
+            if (model.shape["obs_dim"], model.shape["act_dim"]) != widths:
+                raise UserError(f"{path}: a model of another task (sizes {model.shape}, the data have {widths})")
+            return model
+    model, errors = fit_dynamics(config, data)
+    model.save(file, key=key, task=config.task, seed=config.seed, holdout_mse=errors)
     return model
+
+
+def _dynamics_key(config: ProcoConfig, prepared: Prepared) -> str:
+    """What the model depends on: another model of the same key would be the same."""
+    names = ("seed", "dynamics_hidden", "members", "elites", "dynamics_epochs", "dynamics_batch", "dynamics_lr")
+    values = [getattr(config, n) for n in (*names, "dynamics_patience")]
+    return f"{prepared.fingerprint} {values}"
 
 
 def fit_dynamics(config: ProcoConfig, data: Transitions) -> tuple[Dynamics, list[float]]:
     """A model fitted to `data` as `config` says, and each member's held-out error."""
-    torch.manual_seed(config.seed)
-    model = Dynamics(
-        data.observations.shape[1], data.actions.shape[1], config.dynamics_hidden, config.members, config.elites
-    ).to(data.observations.device)
+    with drawing_from(torch.Generator().manual_seed(derived_seed(config.seed, "dynamics"))):
+        model = Dynamics(
+            data.observations.shape[1], data.actions.shape[1], config.dynamics_hidden, config.members, config.elites
+        ).to(data.observations.device)
     report = fit(
         model,
         data,

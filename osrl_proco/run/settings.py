@@ -1,61 +1,85 @@
-"""From a command line to a config: family settings, then --config, then the flags, which always win."""
+"""From a command line to a config: family and preset, then --config, then the flags, which always win. No torch."""
 
 from __future__ import annotations
 
-import contextlib
+import ast
 import dataclasses
-import io
-import re
-import tempfile
-from pathlib import Path
+import inspect
+import math
+import textwrap
+import typing
 from typing import Any
 
 import pyrallis
 import yaml
 
-from ..algorithms import algorithm
-from ..core.errors import UserError, first_line, nearest
+from ..algorithms.registry import algorithm, algorithms
+from ..core.errors import UserError, nearest
+from ..core.files import read_mapping
 from ..core.resources import CONFIGS
 from ..tasks.task import load_task
-from .config import ProcoConfig, field_names
+from .config import ProcoConfig, RunConfig, config_class, field_names
+from .ranges import check
+
+PRESETS = ("paper", "laptop")
+_FILE_ENDINGS = (".yaml", ".yml")
 
 
 def parse(argv: list[str], base: dict[str, Any] | None = None) -> ProcoConfig:
-    """The config that `--algo`, `--task`, `--config FILE` and the other flags of `argv` amount to.
+    """The config that `--algo`, `--task`, `--preset`, `--config FILE` and the other flags of `argv` amount to.
 
     Args:
-        argv: flags as `--name value` or `--name=value`.
-        base: settings below the command line that stand in for family settings and `--config` (a resumed run's).
+        argv: flags as `--name value` or `--name=value`; a bare switch is true, dashes in a name are underscores.
+        base: settings below the command line that stand in for family, preset and `--config` (a resumed run's).
 
     Raises UserError for unknown flags (with the nearest), unreadable values and values out of range.
     """
-    flags = _flags(argv)
+    flags: dict[str, Any] = _flags(argv)
     if "config" in flags and base is not None:
         raise UserError("--config: a resumed run keeps its own settings; give single flags instead")
-    given = _read_yaml(Path(flags.pop("config"))) if "config" in flags else {}
+    file = flags.pop("config", None)
+    given = read_mapping(file, "--config") if file is not None else {}
     chosen = {**(base or {}), **given, **flags}
-    spec = algorithm(str(chosen.get("algo", ProcoConfig.algo)))
-    known = field_names(spec.config)
-    for name, where in [(n, "--config") for n in given] + [(n, f"--{n}") for n in flags]:
+    spec = algorithm(str(chosen.get("algo", RunConfig.algo)))
+    kind = config_class(spec.name)
+    known = field_names(kind)
+    for name, where in [(n, f"--config {file}") for n in given] + [(n, f"--{n}") for n in flags]:
         if name not in known:
-            raise UserError(f"{where}: unknown setting {name!r} for {chosen.get('algo', 'bcql')}{nearest(name, known)}")
+            raise UserError(f"{where}: unknown setting {name!r} for {spec.name}{nearest(name, known)}")
     if base is None:
-        family = load_task(str(chosen.get("task", ProcoConfig.task))).family
-        settings = yaml.safe_load((CONFIGS / "families.yaml").read_text()).get(family, {})
-        base = {**settings.get("all", {}), **settings.get(spec.config.algo, {}), **settings.get(spec.module, {})}
+        base = {k: v for k, v in _below(chosen, spec.name).items() if k in known}
+    else:
+        missing = [n for n in known if n not in base]
+        if missing:
+            raise UserError(
+                f"the run's config.yaml lacks {', '.join(missing[:5])}; it is damaged or of another release"
+            )
         base = {k: v for k, v in base.items() if k in known}
-    config = _decode(spec.config, {**base, **given}, flags)
-    _check(config)
+    values = {**base, **given, **flags, "algo": spec.name}
+    if not spec.twin:
+        if str({**given, **flags}.get("proco", False)).lower() == "true":
+            raise UserError(f"--proco true: {spec.name} has no PROCO twin; --proco false, or leave it out")
+        values["proco"] = False
+    types = typing.get_type_hints(kind)
+    config = kind(**{name: _value(name, value, types[name]) for name, value in values.items()})
+    if not config.task.endswith(_FILE_ENDINGS):
+        config.task = load_task(config.task).id  # one id, and so one folder, for every way to write it
+    check(config)
     return config
 
 
-def help_text(algo: str) -> str:
-    """The flags of an algorithm, one line each with its default."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        pyrallis.parse(config_class=algorithm(algo).config, args=["--help"])
-    text = out.getvalue()
-    return text[text.index(algorithm(algo).config.__name__) :]
+def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
+    """The settings of the task's family, and those of the preset over them."""
+    family = load_task(str(chosen.get("task", RunConfig.task))).family
+    preset = str(chosen.get("preset", RunConfig.preset))
+    if preset not in PRESETS:
+        raise UserError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
+    settings: dict[str, Any] = {}
+    for file in (CONFIGS / "families.yaml", CONFIGS / "presets" / f"{preset}.yaml"):
+        blocks = read_mapping(file)
+        for block in (blocks.get("any") or {}, blocks.get(family) or {}):
+            settings |= {**(block.get("all") or {}), **(block.get(algo) or {})}
+    return settings
 
 
 def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:
@@ -68,89 +92,112 @@ def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:
     return argv, None
 
 
-_SWITCHES = ("proco", "safe_only", "relabel", "tensorboard", "wandb", "verbose")
-
-
 def _flags(argv: list[str]) -> dict[str, str]:
+    """Names and values as text."""
+    switches = {f.name for f in dataclasses.fields(ProcoConfig) if f.type is bool}
     flags: dict[str, str] = {}
-    words = iter(argv)
-    for word in words:
+    words = list(argv)
+    while words:
+        word = words.pop(0)
         if not word.startswith("--"):
             raise UserError(f"unexpected word {word!r}; flags are --name value")
         name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
         if not equals:
-            try:
-                value = next(words)
-            except StopIteration:
-                raise UserError(f"--{name}: a value is missing") from None
-        if name in _SWITCHES and value.lower() not in ("true", "false"):
-            raise UserError(f"--{name}: {value!r} must be true or false")
+            if name in switches and (not words or words[0].startswith("--")):
+                value = "true"
+            elif not words:
+                raise UserError(f"--{name}: a value is missing")
+            else:
+                value = words.pop(0)
         flags[name] = value
     return flags
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _value(name: str, value: Any, kind: Any) -> Any:
+    """`value`, text from a flag or what a YAML file holds, as the field's type. Raises UserError where it is not."""
+    inner = next(t for t in typing.get_args(kind) if t is not type(None)) if _optional(kind) else kind
+    if _optional(kind) and value in (None, "null", "None"):
+        return None
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(
+        inner, "a list of numbers"
+    )
+    wrong = UserError(f"--{name}: {_short(value)} is not {wanted}")
+    if inner is str:
+        if not isinstance(value, str):
+            raise wrong
+        return value
     try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"--config {path}: not valid YAML ({first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"--config {path}: expected a mapping of flag names to values")
-    return content
+        plain = value
+        if isinstance(value, str):
+            plain = yaml.safe_load(f"[{value}]" if typing.get_origin(inner) is list and "[" not in value else value)
+            if isinstance(plain, str):  # YAML wants 1.0e+5 where people write 1e5
+                plain = float(plain)
+        if isinstance(plain, bool) != (inner is bool):
+            raise wrong
+        if inner is int and isinstance(plain, float) and plain.is_integer():
+            plain = int(plain)
+        if (inner is int and not isinstance(plain, int)) or (inner is float and not math.isfinite(plain)):
+            raise wrong
+        return pyrallis.decode(inner, plain)
+    except UserError:
+        raise
+    except Exception:  # pyrallis raises several kinds; what was given, and what is wanted, say it all
+        raise wrong from None
 
 
-def _decode(config_class: type[ProcoConfig], below: dict[str, Any], flags: dict[str, str]) -> ProcoConfig:
-    """pyrallis merges a YAML file with the command line, the command line winning."""
-    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "below.yaml"
-        file.write_text(yaml.safe_dump(below))
-        errors = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(errors):
-                return pyrallis.parse(config_class=config_class, config_path=str(file), args=words)
-        except SystemExit:
-            raise UserError(errors.getvalue().strip().splitlines()[-1].split("error: ")[-1]) from None
-        except Exception as error:  # pyrallis raises several kinds; each names value and field in its first line
-            raise UserError(_shorten(str(error))) from None
+def _optional(kind: Any) -> bool:
+    return type(None) in typing.get_args(kind)
 
 
-_MESSAGE = re.compile(r"value=(.+?) into field .*?\.(\w+)\" of type <class '(\w+)'>", re.DOTALL)
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _shorten(message: str) -> str:
-    """pyrallis's words, or where it says which value of which flag is of which kind: those three."""
-    match = _MESSAGE.search(message)
-    return f"--{match[2]}: {match[1]} is not of type {match[3]}" if match else " ".join(message.split())
+def help_text(algo: str) -> str:
+    """The flags of an algorithm, one line each with default and meaning, its own first."""
+    kind = config_class(algo)
+    defaults = kind()
+    lines = [f"algorithms: {', '.join(algorithms())}", "", f"{(kind.__doc__ or algo).strip()} (--algo {algo}):"]
+    seen: set[str] = set()
+    for owner, title in ((kind.__mro__[1], ""), (RunConfig, "\nEvery run:"), (ProcoConfig, "\nPROCO:")):
+        lines += [title] if title else []
+        comments = _comments(owner)
+        for field in (f.name for f in dataclasses.fields(owner) if f.name not in seen):
+            if owner is ProcoConfig and field in field_names(RunConfig):
+                continue
+            seen.add(field)
+            text = f"{comments.get(field, '')} (default: {_shown(getattr(defaults, field))})"
+            head = f"  --{field}"
+            lines += textwrap.wrap(
+                f"{head:<26}{text}", 116, subsequent_indent=" " * 26, break_on_hyphens=False, drop_whitespace=True
+            )
+    return "\n".join(lines)
 
 
-_POSITIVE = (
-    "update_steps", "batch_size", "eval_episodes", "checkpoint_every", "log_every", "threads", "members", "elites",
-    "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
-    "rollout_repeats", "rollout_buffer", "sample_action_num", "vae_hidden_sizes", "h_max", "dynamics_lr",
-)  # fmt: skip
+def _shown(value: Any) -> str:
+    return "true" if value is True else "false" if value is False else "none" if value is None else str(value)
 
 
-def _check(config: ProcoConfig) -> None:
-    values = dataclasses.asdict(config)
-    for name in _POSITIVE:
-        if name in values and not values[name] > 0:
-            raise UserError(f"--{name}: {values[name]} must be greater than 0")
-    for name in ("keep_unsafe", "eval_every", "model_share", "rollout_noise", "cost_limit", "seed"):
-        if values[name] < 0:
-            raise UserError(f"--{name}: {values[name]} must not be negative")
-    if not 0 <= config.unsafe_share <= 1:
-        raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
-    if not 0.5 < config.expectile < 1:
-        raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
-    for name in ("gamma", "feasibility_gamma"):
-        if not 0 < values[name] < 1:
-            raise UserError(f"--{name}: {values[name]} must lie between 0 and 1")
-    if config.conservative_backup not in ("label", "max"):
-        raise UserError(f"--conservative_backup: {config.conservative_backup!r} must be label or max")
-    if config.elites > config.members:
-        raise UserError(f"--elites: {config.elites} is more than --members {config.members}")
-    if config.conservative_backup == "max" and config.model_share == 0:
-        raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
+def _comments(owner: type) -> dict[str, str]:
+    """The comment lines above each field of a dataclass, as written in its source."""
+    try:
+        source = textwrap.dedent(inspect.getsource(owner))
+    except OSError:
+        return {}
+    lines = source.splitlines()
+    found: dict[str, str] = {}
+    (body,) = (n.body for n in ast.parse(source).body if isinstance(n, ast.ClassDef))
+    for node in body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            above: list[str] = []
+            row = node.lineno - 2
+            while row >= 0 and lines[row].strip().startswith("#"):
+                above.insert(0, lines[row].strip("# ").strip())
+                row -= 1
+            found[node.target.id] = " ".join(above)
+    return found

@@ -94,19 +94,23 @@ def load_task(id_or_file: str | Path) -> Task:
 
     Raises UserError for an unknown id (with the nearest ones) and for a file with a missing or wrong field.
     """
+    return _parse(task_file(id_or_file))
+
+
+def task_file(id_or_file: str | Path) -> Path:
+    """The YAML file of a task given by id, by short name or as that file. Raises UserError where there is none."""
     text = str(id_or_file)
     if text.endswith((".yaml", ".yml")):
         path = Path(text)
         if not path.is_file():
             raise UserError(f"{path}: no such task file")
-    else:
-        index = _index()
-        by_name = {p.stem: i for i, p in index.items()}
-        found = index.get(text) or index.get(by_name.get(text, ""))
-        if found is None:
-            raise UserError(f"unknown task {text!r}{nearest(text, [*index, *by_name])}")
-        path = found
-    return _parse(path)
+        return path
+    index = _index()
+    by_name = {p.stem: i for i, p in index.items()}
+    found = index.get(text) or index.get(by_name.get(text, ""))
+    if found is None:
+        raise UserError(f"unknown task {text!r}{nearest(text, [*index, *by_name])}")
+    return found
 
 
 def _parse(path: Path) -> Task:

@@ -21,7 +21,7 @@ from osrl_proco.data.load import load_file
 from osrl_proco.data.split import safe_only
 from osrl_proco.drivers.collect import drive_episode
 from osrl_proco.drivers.controllers import CONTROLLERS
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task, task_ids
 
 ROOT = Path(__file__).parents[2]

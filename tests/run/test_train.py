@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import os
 import signal
 import subprocess
@@ -14,35 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny import TINY, rows, timeless, train, weights
 
 from osrl_proco.cli import main
 from osrl_proco.run import settings
-
-TINY = [
-    "--a_hidden_sizes", "[16,16]", "--c_hidden_sizes", "[16,16]", "--vae_hidden_sizes", "16", "--batch_size", "32",
-    "--dynamics_hidden", "[16,16]", "--dynamics_epochs", "2", "--rollout_batch", "200", "--rollout_repeats", "2",
-    "--rollout_every", "40", "--checkpoint_every", "25", "--log_every", "10", "--eval_every", "50",
-    "--eval_episodes", "2",
-    "--threads", "1", "--device", "cpu",
-]  # fmt: skip
-
-
-def train(folder, *flags, steps=100, algo="bcql"):
-    words = ["train", "--algo", algo, "--logdir", str(folder), "--update_steps", str(steps), *TINY, *flags]
-    assert main(words) == 0
-
-
-def rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def timeless(path):
-    return [{k: v for k, v in r.items() if k != "updates_per_second"} for r in rows(path)]
-
-
-def weights(folder):
-    return torch.load(folder / "checkpoint" / "state.pt", weights_only=False)["agent"]["model"]
 
 
 @pytest.mark.parametrize("algo", ["bcql", "bearl", "cpq"])
@@ -78,7 +52,7 @@ def test_a_killed_run_resumes_to_the_very_same_end(tmp_path, number):
     train(tmp_path / "whole", steps=400)
     folder = tmp_path / "killed"
     start = ["train", "--algo", "bcql", "--logdir", str(folder), "--update_steps", "400", *TINY]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     words = start
     for kill in range(2):
         process = subprocess.Popen(
@@ -141,7 +115,7 @@ WRONG = {
     "unknown algorithm": (["--algo", "bqcl"], "bcql"),
     "unknown flag": (["--updat_steps", "5"], "update_steps"),
     "no value": (["--seed"], "a value is missing"),
-    "not a number": (["--seed", "one"], "--seed: 'one' is not of type int"),
+    "not a number": (["--seed", "one"], "--seed: 'one' is not a whole number"),
     "no sign": (["--update_steps", "-5"], "must be greater than 0"),
     "expectile": (["--expectile", "0.3"], "between 0.5 and 1"),
     "backup": (["--conservative_backup", "min"], "label or max"),
@@ -207,7 +181,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch, capsys):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("osrl_proco.run.folder.torch.save", full)
+    real = os.replace
+    monkeypatch.setattr(Path, "replace", lambda a, b: full() if Path(b).name == "state.pt" else real(a, b))
     assert main(["train", "--resume", str(tmp_path / "run"), "--update_steps", "80"]) == 2
     assert "the previous one is kept" in capsys.readouterr().err
     assert (tmp_path / "run" / "checkpoint" / "state.pt").read_bytes() == before

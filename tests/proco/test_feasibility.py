@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osrl_proco.proco.feasibility import FeasibilityBatch, FeasibilityCritic, backup, expectile_loss, violation
+from osrl_proco.proco.feasibility import (
+    FeasibilityBatch,
+    FeasibilityCritic,
+    FeasibilityLearner,
+    ProcoSettings,
+    backup,
+    violation,
+)
+from osrl_proco.proco.losses import advantage_weight, expectile_loss, polyak
 
 
 def batch(unsafe, next_unsafe, terminals, next_observations=None):
@@ -39,7 +47,7 @@ def test_backup_takes_the_worst_of_the_models():
 
 def test_expectile_loss_by_hand():
     # tau 0.9: Q above V weighs 0.1, Q below V weighs 0.9.
-    assert expectile_loss(torch.tensor([2.0, -1.0]), 0.9).item() == pytest.approx((0.1 * 4 + 0.9 * 1) / 2)
+    assert expectile_loss(torch.tensor([2.0, -1.0]), 0.9, reverse=True).item() == pytest.approx((0.1 * 4 + 0.9 * 1) / 2)
 
 
 @given(st.lists(st.floats(-1, 25), min_size=2, max_size=12), st.floats(0.55, 0.95))
@@ -51,9 +59,8 @@ def test_the_minimiser_of_the_expectile_loss_leans_to_the_low_end(values, tau):
         weight = torch.where(q > v, one - tau, one * tau)
         v = (weight * q).sum() / weight.sum()
     assert q.min() - 1e-6 <= v <= q.mean() + 1e-6
-    assert (expectile_loss(q - v, tau) <= expectile_loss(q - v - 0.01, tau) + 1e-9) & (
-        expectile_loss(q - v, tau) <= expectile_loss(q - v + 0.01, tau) + 1e-9
-    )
+    at, below, above = (expectile_loss(q - v + d, tau, reverse=True) for d in (0.0, 0.01, -0.01))
+    assert at <= min(below, above) + 1e-9
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), st.floats(0.01, 1), st.floats(0.55, 0.95))
@@ -76,20 +83,39 @@ def test_an_imagined_violation_never_makes_an_infeasible_state_feasible(recorded
         assert with_it >= without - 1e-9
 
 
-def critic(**changes):
-    settings = {"gamma": 0.9, "h_max": 1.0, "expectile": 0.9, "twin": True, "excess": False, **changes}
-    return FeasibilityCritic(2, 1, [16, 16], **settings)
+def test_backup_of_the_state_reached_by_hand():
+    """FISOR's form, gamma 0.99, (h, V', m) -> target: (-1,-1,1) -> -1; (-1,3,1) -> 2.96; (25,-.5,1) -> 25;
+    (-1,3,0) -> -1."""
+    b = batch([0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1])
+    values = torch.tensor([-1.0, 3.0, -0.5, 3.0])
+    assert torch.allclose(backup(b, values, 0.99, 25.0, "reached"), torch.tensor([-1.0, 2.96, 25.0, -1.0]))
 
 
-def test_predict_answers_as_osrls_critics_do():
-    observations, actions = torch.randn(7, 2), torch.randn(7, 1)
-    double = critic().predict(observations, actions)
-    assert len(double) == 4
-    assert double[0].shape == (7,)
-    assert torch.equal(double[0], double[2][0])
-    single = critic(twin=False).predict(observations, actions)
-    assert len(single) == 2
-    assert single[0].shape == (7,)
+def test_the_step_out_of_danger_is_rewarded_only_where_the_state_reached_counts():
+    out = batch([1], [0], [0])
+    safe = torch.tensor([-1.0])
+    assert backup(out, safe, 0.9, 1.0, "left").item() == 1.0
+    assert backup(out, safe, 0.9, 1.0, "reached").item() == -1.0
+
+
+def test_an_advantage_weight_is_clipped_and_finite_and_has_no_gradient():
+    advantage = torch.tensor([0.2, -1.0, 1e30], requires_grad=True)
+    weight = advantage_weight(advantage, 3.0, 100.0)
+    assert weight.tolist() == pytest.approx([1.822119, 0.049787, 100.0], rel=1e-5)
+    assert not weight.requires_grad
+
+
+def test_polyak_by_hand():
+    target, source = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        target.weight.fill_(1.0)
+        source.weight.fill_(3.0)
+    polyak(target, source, 0.25)
+    assert target.weight.item() == pytest.approx(1.5)
+
+
+def critic():
+    return FeasibilityCritic(2, 1, [16, 16])
 
 
 def test_the_larger_of_the_two_counts():
@@ -99,12 +125,12 @@ def test_the_larger_of_the_two_counts():
 
 
 def test_excess_is_what_an_action_loses_beyond_what_is_lost_anyway():
-    c = critic(excess=True)
+    c = critic()
     observations, actions = torch.randn(50, 2), torch.randn(50, 1)
     q, v = c.q(observations, actions), c.value(observations)
-    expected = torch.relu(q - torch.relu(v))
-    assert torch.allclose(c.predict(observations, actions)[0], expected)
-    assert (c.predict(observations, actions)[0][q <= 0] == 0).all()
+    excess = c.excess(observations, actions)
+    assert torch.allclose(excess, torch.relu(q - torch.relu(v)))
+    assert (excess[q <= 0] == 0).all()
 
 
 def test_a_fresh_critic_calls_nothing_lost():
@@ -112,12 +138,23 @@ def test_a_fresh_critic_calls_nothing_lost():
     assert (critic().value(observations) < 0).float().mean() > 0.99
 
 
-def test_every_parameter_learns():
-    c = critic()
+def test_every_parameter_learns_and_the_target_follows():
+    learner = FeasibilityLearner(critic(), ProcoSettings(feasibility_gamma=0.9))
+    before = [p.clone() for p in (*learner.critic.parameters(), *learner.target.parameters())]
     b = batch([0, 1, 0], [1, 0, 0], [0, 0, 1])._replace(observations=torch.randn(3, 2), actions=torch.randn(3, 1))
-    loss, _ = c.loss(b, critic())
-    loss.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in c.parameters())
+    for _ in range(2):
+        learner.update(b)
+    now = (*learner.critic.parameters(), *learner.target.parameters())
+    named = [n for n, _ in (*learner.critic.named_parameters(), *learner.target.named_parameters())]
+    assert [n for n, p, q in zip(named, now, before, strict=True) if torch.equal(p, q)] == []
+
+
+def test_learning_without_a_target_of_its_own_leaves_the_target_alone():
+    target = critic()
+    before = [p.clone() for p in target.parameters()]
+    learner = FeasibilityLearner(critic(), ProcoSettings(), target=target, polyak=0.0)
+    learner.update(batch([0, 0], [1, 0], [0, 0]))
+    assert all(torch.equal(p, q) for p, q in zip(target.parameters(), before, strict=True))
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.95])
@@ -143,18 +180,10 @@ def test_a_corridor_against_dynamic_programming(gamma):
         one_hot(s), torch.tensor(a).float()[:, None], one_hot(t), torch.zeros(18), (torch.tensor(t) == 9).float(),
         torch.zeros(18),
     )  # fmt: skip
-    c = FeasibilityCritic(10, 1, [64, 64], gamma=gamma, h_max=1.0, expectile=0.95, twin=True, excess=False)
-    target = c.like()
-    target.load_state_dict(c.state_dict())
-    optimizer = torch.optim.Adam(c.parameters(), lr=3e-3)
+    c = FeasibilityCritic(10, 1, [64, 64])
+    learner = FeasibilityLearner(c, ProcoSettings(1.0, 0.95, (64, 64), gamma), lr=3e-3, polyak=0.05)
     for _ in range(1200):
-        loss, _ = c.loss(columns, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            for old, new in zip(target.parameters(), c.parameters(), strict=True):
-                old.lerp_(new, 0.05)
+        learner.update(columns)
     with torch.no_grad():
         value = c.value(one_hot(list(range(9)))).numpy()
     assert ((value > 0) == (exact[:9] > 0)).all()

@@ -10,7 +10,7 @@ from osrl_proco.core.errors import UserError
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.proco.dynamics import Dynamics, fit, floored
 from osrl_proco.proco.feasibility import FeasibilityBatch
-from osrl_proco.proco.rollout import UnsafeBuffer, branched_rollout
+from osrl_proco.proco.rollout import ImaginedBuffer, branched_rollout
 
 
 def linear_data(count=2000, noise=0.0, seed=0):
@@ -116,16 +116,16 @@ def beyond_three(states):
     return (states[..., 0] >= 3).float()
 
 
-def walk(starts, horizon, shifts=(0.0, 0.0), step=1.0):
+def walk(starts, horizon, shifts=(0.0, 0.0), step=1.0, keep_all=False):
     return branched_rollout(
         Known(list(shifts)), beyond_three, lambda s: torch.full_like(s, step), torch.tensor(starts)[:, None],
-        horizon=horizon, noise=0.0, max_action=1.0,
+        horizon=horizon, noise=0.0, max_action=1.0, generator=torch.Generator().manual_seed(0), keep_all=keep_all,
     )  # fmt: skip
 
 
 def test_branches_are_cut_at_the_first_violation_and_the_others_thrown_away():
     # From 0.5 the walk passes 3 at its third step, from 2.5 at its first; from -5 never.
-    branches, figures = walk([0.5, 2.5, -5.0], horizon=4)
+    branches, _, figures = walk([0.5, 2.5, -5.0], horizon=4)
     got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_unsafe.tolist(), strict=True))
     assert got == [(0.5, 0.0), (1.5, 0.0), (2.5, 1.0), (2.5, 1.0)]
     assert figures["rollout/violating"] == pytest.approx(2 / 3)
@@ -137,36 +137,57 @@ def test_the_horizon_bounds_the_walk():
 
 
 def test_any_elite_in_danger_labels_the_state():
-    branches, _ = walk([1.5], horizon=1, shifts=(0.0, 0.0, 0.6))
+    branches, *_ = walk([1.5], horizon=1, shifts=(0.0, 0.0, 0.6))
     assert branches.next_unsafe.tolist() == [1.0]
 
 
 def test_actions_stay_in_bounds_whatever_the_noise():
-    branches, _ = branched_rollout(
+    branches, *_ = branched_rollout(
         Known([0.0]), lambda s: torch.ones(s.shape[:-1]), torch.zeros_like, torch.zeros(500, 2),
-        horizon=1, noise=5.0, max_action=0.7,
+        horizon=1, noise=5.0, max_action=0.7, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     assert branches.actions.abs().max() <= 0.7
 
 
+def test_the_full_model_keeps_the_branches_that_stay_safe_too():
+    branches, rewards, figures = walk([2.5, -5.0], horizon=2, keep_all=True)
+    got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_unsafe.tolist(), strict=True))
+    assert got == [(-5.0, 0.0), (-4.0, 0.0), (2.5, 1.0)]
+    assert len(rewards) == 3
+    assert figures["rollout/violating"] == pytest.approx(1 / 2)
+
+
 def transitions(values):
     v = torch.tensor(values, dtype=torch.float32)
-    return FeasibilityBatch(v[:, None], v[:, None], v[:, None], v, v, v)
+    return FeasibilityBatch(v[:, None], v[:, None], v[:, None], v, v, v), 10 * v
+
+
+def drawn(buffer, count):
+    batch, rewards = buffer.sample(count, torch.Generator().manual_seed(0))
+    assert torch.equal(rewards, 10 * batch.unsafe)
+    return set(batch.unsafe.tolist())
 
 
 def test_the_buffer_overwrites_the_oldest_and_comes_back():
-    buffer = UnsafeBuffer(4, 1, 1, "cpu")
-    buffer.add(transitions([1, 2, 3]))
-    buffer.add(transitions([4, 5]))
-    assert set(buffer.sample(200).unsafe.tolist()) == {2, 3, 4, 5}
-    again = UnsafeBuffer(4, 1, 1, "cpu")
+    buffer = ImaginedBuffer(4, 1, 1, "cpu")
+    buffer.add(*transitions([1, 2, 3]))
+    buffer.add(*transitions([4, 5]))
+    assert drawn(buffer, 200) == {2, 3, 4, 5}
+    again = ImaginedBuffer(4, 1, 1, "cpu")
     again.load_state_dict(buffer.state_dict())
-    buffer.add(transitions([6]))
-    again.add(transitions([6]))
-    assert set(again.sample(200).unsafe.tolist()) == set(buffer.sample(200).unsafe.tolist()) == {3, 4, 5, 6}
+    buffer.add(*transitions([6]))
+    again.add(*transitions([6]))
+    assert drawn(again, 200) == drawn(buffer, 200) == {3, 4, 5, 6}
 
 
 def test_the_buffer_takes_the_last_of_a_batch_too_large():
-    buffer = UnsafeBuffer(2, 1, 1, "cpu")
-    buffer.add(transitions([1, 2, 3, 4]))
-    assert set(buffer.sample(100).unsafe.tolist()) == {3, 4}
+    buffer = ImaginedBuffer(2, 1, 1, "cpu")
+    buffer.add(*transitions([1, 2, 3, 4]))
+    assert drawn(buffer, 100) == {3, 4}
+
+
+def test_a_buffer_of_another_size_is_refused():
+    buffer = ImaginedBuffer(4, 1, 1, "cpu")
+    buffer.add(*transitions([1, 2, 3, 4]))
+    with pytest.raises(ValueError, match="do not fit"):
+        ImaginedBuffer(2, 1, 1, "cpu").load_state_dict(buffer.state_dict())

@@ -8,12 +8,14 @@ import torch
 
 pytest.importorskip("safety_gymnasium")
 
+from osrl_proco.algorithms.agent import Stateless
 from osrl_proco.core.errors import UserError
 from osrl_proco.costs import load_cost_function
 from osrl_proco.data.load import load_dataset
 from osrl_proco.data.statistics import episodes, lost
 from osrl_proco.drivers.collect import collect
-from osrl_proco.evaluation.episodes import evaluate, make_env
+from osrl_proco.envs.make import make_env
+from osrl_proco.evaluation.episodes import evaluate
 from osrl_proco.tasks.task import load_task, task_ids
 
 POINT = "OfflinePointGoal1Gymnasium-v0"
@@ -52,7 +54,7 @@ def test_evaluation_is_seeded():
         return torch.tensor([[0.5, 0.1]]).expand(len(observations), 2)
 
     settings = {"episodes": 2, "cost_limit": 10, "episode_len": 60, "progress": False}
-    first, again = (evaluate(forward, task, seed=4, **settings) for _ in range(2))
+    first, again = (evaluate(Stateless(forward), task, seed=4, **settings) for _ in range(2))
     assert first == again
     assert [e.seed for e in first] == [4, 5]
     assert first[0].ret != first[1].ret

@@ -14,13 +14,13 @@ import torch
 from osrl_proco.cli import main
 from osrl_proco.data import Transitions, from_arrays
 from osrl_proco.envs import BrakeEnv
-from osrl_proco.evaluation.episodes import make_env
+from osrl_proco.envs.make import make_env
 from osrl_proco.evaluation.heldout import HeldOut, hold_out, measure
 from osrl_proco.proco.feasibility import FeasibilityCritic
 from osrl_proco.run.folder import RunFolder
 from osrl_proco.tasks.task import load_task
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "your_own_data.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "your_own_data.md").read_text()
 SMALL = (
     "--update_steps 20 --eval_every 10 --dynamics_epochs 1 --rollout_batch 50 --rollout_repeats 1 --members 2 "
     "--elites 1 --dynamics_hidden [16] --a_hidden_sizes [16] --c_hidden_sizes [16] --vae_hidden_sizes 16"
@@ -118,12 +118,12 @@ def test_the_measures_by_hand():
         def q(self, observations, actions):
             return actions[..., 0] - 0.5  # lost by any action above 0.5
 
-    critic = Critic(2, 1, [2], gamma=0.9, h_max=1.0, expectile=0.9, twin=True, excess=False)
-    agent = SimpleNamespace(model=SimpleNamespace(cost_critic=critic), act=lambda o: o[:, :1] + 0.5 * (o[:, 1:] + 1))
+    learner = SimpleNamespace(critic=Critic(2, 1, [2]))
+    agent = SimpleNamespace(feasibility=learner, act=lambda o, generator: o[:, :1] + 0.5 * (o[:, 1:] + 1))
     figures = measure(agent, HeldOut(data, data))
     assert figures["action_error"] == pytest.approx((0.25 + 0.25 + 0.25 + 0.25) / 4)
     assert figures["infeasible"] == 0.5
     assert figures["policy_infeasible"] == 0.0  # 0.5 is not above 0.5
     assert figures["violations_foreseen"] == 1.0  # the recorded action 1 is
-    stock = SimpleNamespace(model=SimpleNamespace(cost_critic=None), act=agent.act)
+    stock = SimpleNamespace(feasibility=None, act=agent.act)
     assert measure(stock, HeldOut(data, data)).keys() == {"action_error"}

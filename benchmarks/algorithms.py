@@ -1,0 +1,68 @@
+"""Every algorithm, stock and with PROCO, on the embedded tasks: `docs/algorithms/results.md`.
+
+    python benchmarks/algorithms.py --out runs/algorithms --jobs 2
+
+Safe-only data, the last checkpoint, 50 episodes on evaluation seeds that no choice was made on. Goes on where it was
+stopped; `--report` makes table and document again from the raw rows in benchmarks/results/algorithms.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from osrl_proco.algorithms import algorithms
+from osrl_proco.compare.grid import Arm, Grid, arms
+from osrl_proco.compare.rows import read_rows, rows_of, write_rows
+from osrl_proco.compare.statistics import markdown
+
+ROOT = Path(__file__).resolve().parents[1]
+RAW = ROOT / "benchmarks" / "results" / "algorithms.csv"
+DOCUMENT = ROOT / "docs" / "algorithms" / "results.md"
+TASKS = ("OfflineBrake-v0", "OfflinePointRobot-v0")
+FLAGS = ("--preset", "laptop", "--eval_every", "0", "--eval_episodes", "50", "--checkpoint_every", "2500")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/algorithms"), help="folder of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--report", action="store_true", help="train nothing: table and document from the raw rows")
+    arguments = parser.parse_args()
+    if not arguments.report:
+        grid = Grid(chosen(), TASKS, arguments.seeds, FLAGS, arguments.out)
+        failed = grid.train(arguments.jobs)
+        write_rows((row for run in grid.runs if run.finished() for row in rows_of(run)), RAW)
+        print("\n".join(failed))
+    rows = read_rows(RAW)
+    DOCUMENT.write_text(document(rows))
+    print(markdown(rows))
+
+
+def chosen() -> list[Arm]:
+    """Every algorithm's arms; BC also in its mode `safe`."""
+    found = arms(list(algorithms()))
+    return [*found, Arm("bc-safe", "bc", False, ("--bc_mode", "safe"))]
+
+
+def document(rows: list[dict]) -> str:
+    """The results page."""
+    first = rows[0]
+    seeds = sorted({row["seed"] for row in rows})
+    steps = sorted({row["step"] for row in rows})
+    return f"""# Results on the embedded tasks
+
+Written by `python benchmarks/algorithms.py`; the raw rows, one for each episode, are in
+[benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU, torch
+{first["torch"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out. Settings:
+`--preset laptop` ({" or ".join(f"{s:,}" for s in steps)} updates), seeds {", ".join(map(str, seeds))}, the last
+checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
+95 % interval over seeds (Student's t); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
+
+{markdown(rows)}
+"""
+
+
+if __name__ == "__main__":
+    main()

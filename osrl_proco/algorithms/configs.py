@@ -1,0 +1,416 @@
+"""The settings of each built-in algorithm, with the published defaults. No torch here: flags are read before it loads.
+
+Flags carry OSRL's own names wherever OSRL has one. Whatever an algorithm does not name (seed, data, PROCO's own
+settings) is in run/config.py.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Optional
+
+
+def _list(*values: float) -> list:  # type: ignore[type-arg]
+    return dataclasses.field(default_factory=lambda: list(values))  # type: ignore[return-value]
+
+
+# pyrallis reads neither postponed annotations nor `X | None`, and shows the comment above a field as its help.
+@dataclass
+class BCConfig:
+    """Behaviour cloning, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Learning rate of the actor
+    actor_lr: float = 0.001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Trajectories that are cloned: all, safe, risky, boundary, frontier or multi-task (all, the limit as an input)
+    bc_mode: str = "all"
+
+
+@dataclass
+class COptiDICEConfig:
+    """COptiDICE, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor
+    actor_lr: float = 0.0001
+    # Learning rate of the nu and chi networks
+    critic_lr: float = 0.0001
+    # Learning rate of the multiplier lambda and of the temperature tau
+    scalar_lr: float = 0.0001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the hidden layers of the nu and chi networks, and of the feasibility critic
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Weight of the divergence from the data's distribution
+    alpha: float = 0.5
+    # Discount
+    gamma: float = 0.99
+    # KL divergence that the cost's upper bound allows for; 0: no bound
+    cost_ub_epsilon: float = 0.01
+    # Divergence: softchi, chi2 or kl
+    f_type: str = "softchi"
+    # nu networks, the smallest counts
+    num_nu: int = 2
+    # chi networks, the smallest counts
+    num_chi: int = 2
+    # With PROCO: mean excess, as a share of h_max, that leaves the multiplier alone
+    cost_slack: float = 0.01
+
+
+@dataclass
+class CDTConfig:
+    """Constrained decision transformer, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Windows per update
+    batch_size: int = 2048
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate (AdamW)
+    learning_rate: float = 0.0001
+    # Decay rates of AdamW's averages
+    betas: list[float] = _list(0.9, 0.999)
+    # Weight decay
+    weight_decay: float = 0.0001
+    # Largest norm of the gradient
+    clip_grad: float = 0.25
+    # Updates over which the learning rate rises to its value
+    lr_warmup_steps: int = 500
+    # Steps of history that the policy sees
+    seq_len: int = 10
+    # Width of the transformer
+    embedding_dim: int = 128
+    # Transformer blocks
+    num_layers: int = 3
+    # Attention heads
+    num_heads: int = 8
+    # Dropout in the attention
+    attention_dropout: float = 0.1
+    # Dropout of the blocks' outputs
+    residual_dropout: float = 0.1
+    # Dropout of the inputs
+    embedding_dropout: float = 0.1
+    # Layers of the action head
+    action_head_layers: int = 1
+    # The returns-to-go are an input
+    use_rew: bool = True
+    # The costs-to-go are an input
+    use_cost: bool = True
+    # The input is 50 minus the costs-to-go
+    cost_transform: bool = True
+    # Gaussian actions (false: squared error)
+    stochastic: bool = True
+    # Weight of the entropy at the start
+    init_temperature: float = 0.1
+    # Leave the entropy out of the loss
+    no_entropy: bool = False
+    # Weight of the loss on the step's cost
+    loss_cost_weight: float = 0.02
+    # Weight of the loss on the next state
+    loss_state_weight: float = 0.0
+    # Draw a trajectory in proportion to 70 minus its cost, or 1 / (cost + 10) with linear false (false: uniformly)
+    cost_sample: bool = True
+    # See cost_sample
+    linear: bool = True
+    # Augmented copies per trajectory (0: none)
+    augment_percent: float = 0.2
+    # Augmentation: degree of the Pareto front's polynomial; default: the task's, 1 where OSRL has none
+    deg: Optional[int] = None
+    # Augmentation: highest return of a copy; default: the task's, or the data's highest
+    max_reward: Optional[float] = None
+    # Augmentation: lowest return of a copy above the front
+    min_reward: float = 1.0
+    # Augmentation: how much less a stand-in may have returned; default: the task's, or a tenth of the data's range
+    max_rew_decrease: Optional[float] = None
+    # Augmentation: stand-ins are drawn in proportion to 1 / (distance + beta)
+    beta: float = 1.0
+    # Return that the policy is told to reach; auto: OSRL's for task and cost_limit, else the data's 0.9 quantile
+    target_return: str = "auto"
+
+
+@dataclass
+class BCQLConfig:
+    """BCQ-Lagrangian, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor
+    actor_lr: float = 0.001
+    # Learning rate of the critics
+    critic_lr: float = 0.001
+    # Learning rate of the VAE
+    vae_lr: float = 0.001
+    # The actor perturbs the VAE's action by at most this share of the largest action
+    phi: float = 0.05
+    # Weight of the smaller of two critics in the target, that of the larger is 1 - lmbda
+    lmbda: float = 0.75
+    # Weight of the VAE's KL divergence
+    beta: float = 0.5
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the VAE's hidden layers
+    vae_hidden_sizes: int = 400
+    # Actions per next state in the critics' targets
+    sample_action_num: int = 10
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Reward critics in each of the two ensembles
+    num_q: int = 2
+    # Cost critics in each of the two ensembles
+    num_qc: int = 2
+    # Gains of the multiplier's controller: proportional, integral, derivative
+    PID: list[float] = _list(0.1, 0.003, 0.001)
+
+
+@dataclass
+class BEARLConfig:
+    """BEAR-Lagrangian, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 300_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor
+    actor_lr: float = 0.001
+    # Learning rate of the critics
+    critic_lr: float = 0.001
+    # Learning rate of the VAE
+    vae_lr: float = 0.001
+    # Learning rate of the MMD's multiplier
+    alpha_lr: float = 0.001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the VAE's hidden layers
+    vae_hidden_sizes: int = 400
+    # Actions per next state in the critics' targets
+    sample_action_num: int = 10
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Weight of the VAE's KL divergence
+    beta: float = 0.5
+    # Weight of the smaller of two critics in the target, that of the larger is 1 - lmbda
+    lmbda: float = 0.75
+    # Width of the MMD's kernel
+    mmd_sigma: float = 50.0
+    # MMD that the policy may have to the data
+    target_mmd_thresh: float = 0.05
+    # Actions per state that the MMD is estimated from
+    num_samples_mmd_match: int = 10
+    # Updates in which the policy only follows the data
+    start_update_policy_step: int = 0
+    # Kernel of the MMD: gaussian or laplacian
+    kernel: str = "gaussian"
+    # Reward critics in each of the two ensembles
+    num_q: int = 2
+    # Cost critics in each of the two ensembles
+    num_qc: int = 2
+    # Gains of the multiplier's controller: proportional, integral, derivative
+    PID: list[float] = _list(0.1, 0.003, 0.001)
+
+
+@dataclass
+class CPQConfig:
+    """Constraints-penalised Q-learning, OSRL's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor
+    actor_lr: float = 0.0001
+    # Learning rate of the critics
+    critic_lr: float = 0.001
+    # Learning rate of the multiplier on actions that the data lack
+    alpha_lr: float = 0.0001
+    # Learning rate of the VAE
+    vae_lr: float = 0.001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the VAE's hidden layers
+    vae_hidden_sizes: int = 400
+    # Actions per state that are tried for being unlike the data
+    sample_action_num: int = 10
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Weight of the VAE's KL divergence
+    beta: float = 0.5
+    # Reward critics
+    num_q: int = 2
+    # Cost critics
+    num_qc: int = 2
+    # The cost critic's threshold as a multiple of the cost limit's
+    qc_scalar: float = 1.5
+
+
+@dataclass
+class FISORConfig:
+    """FISOR, the published code's defaults."""
+
+    # Gradient updates
+    update_steps: int = 1_000_000
+    # Transitions per update; the actor takes one step on either half
+    batch_size: int = 2048
+    # Transitions of the batch that the critics see
+    critic_batch_size: int = 256
+    # Factor on rewards in training, beside FISOR's own T / (Rmax - Rmin)
+    reward_scale: float = 1.0
+    # Learning rate of the actor, at the start
+    actor_lr: float = 0.0003
+    # Learning rate of the critics
+    critic_lr: float = 0.0003
+    # Steps of the actor (two per update) after which its learning rate would have fallen to 0 along a cosine
+    lr_decay_steps: int = 3_000_000
+    # Width of the actor's residual blocks, one number for each block, all the same
+    a_hidden_sizes: list[int] = _list(256, 256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Rate of the average of the actor's weights, which is what acts
+    ema_tau: float = 0.001
+    # Expectile of the reward value, in (0.5, 1)
+    reward_expectile: float = 0.9
+    # Temperature of the reward advantage in feasible states
+    reward_temperature: float = 3.0
+    # Largest weight of an action in a feasible state
+    reward_clip: float = 100.0
+    # Temperature of the feasibility advantage in lost states
+    cost_temperature: float = 5.0
+    # Largest weight of an action in a lost state
+    cost_clip: float = 150.0
+    # Smallest weight of an action in a lost state (0: the published main branch; 1: its branch for MetaDrive)
+    cost_floor: float = 0.0
+    # Actions drawn per state, of which one is chosen
+    num_samples: int = 16
+    # Which of them: that of the lowest feasibility Q (minqc) or of the highest reward Q (maxq)
+    select: str = "minqc"
+
+
+@dataclass
+class LSPCConfig:
+    """LSPC on IQL, the published code's defaults."""
+
+    # Gradient updates
+    update_steps: int = 1_000_000
+    # Transitions per update
+    batch_size: int = 1024
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 1.0
+    # Learning rate of the latent policy
+    actor_lr: float = 0.0003
+    # Learning rate of the critics
+    critic_lr: float = 0.0003
+    # Learning rate of the CVAE
+    vae_lr: float = 0.0003
+    # Width of the latent policy's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the CVAE's hidden layers, two in the encoder and two in the decoder
+    vae_hidden_sizes: int = 256
+    # Entries of a latent
+    latent_dim: int = 32
+    # Bound of a latent's entries; default: the published one of the task, 0.6 for most of Bullet and 0.25 elsewhere
+    z_max: Optional[float] = None
+    # Weight of the CVAE's KL divergence
+    beta: float = 0.5
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Expectile of the reward value, in (0.5, 1)
+    reward_expectile: float = 0.7
+    # Temperature of the reward advantage
+    reward_temperature: float = 2.0
+    # Largest weight of an action in the latent policy's loss
+    reward_clip: float = 200.0
+    # Expectile of the stock cost value, in (0.5, 1)
+    cost_expectile: float = 0.7
+    # Temperature of the safety advantage
+    cost_temperature: float = 2.0
+    # Largest weight of an action in the CVAE's loss
+    cost_clip: float = 200.0
+    # Stock: cost value from which the CVAE ignores a transition (999: none; the published value for MetaDrive is 0.02)
+    cost_threshold: float = 999.0
+    # With PROCO, transitions of lost states enter the CVAE by how well they lead out (feasible) or not at all (drop)
+    lost_states: str = "feasible"
+    # What acts at evaluation: the latent policy (O) or the CVAE's prior (S); rollouts always follow O
+    policy_mode: str = "O"
+    # Act by the latents' mean instead of a sample
+    deterministic: bool = False
+
+
+@dataclass
+class CAPSConfig:
+    """CAPS on IQL, the published code's defaults."""
+
+    # Gradient updates
+    update_steps: int = 100_000
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor, at the start
+    actor_lr: float = 0.0003
+    # Learning rate of the critics
+    critic_lr: float = 0.0003
+    # Updates after which the actor's learning rate would have fallen to 0 along a cosine
+    lr_decay_steps: int = 1_000_000
+    # Width of the hidden layers that the heads share
+    a_hidden_sizes: list[int] = _list(512, 512)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(512, 512)
+    # Heads of the policy, from reward alone to cost alone; at least 2
+    num_heads: int = 2
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Expectile of the reward value, in (0.5, 1)
+    reward_expectile: float = 0.7
+    # Temperature of the reward advantage
+    reward_temperature: float = 3.0
+    # Largest weight of an action by its reward advantage
+    reward_clip: float = 100.0
+    # Expectile of the stock cost value, in (0.5, 1)
+    cost_expectile: float = 0.7
+    # Temperature of the safety advantage
+    cost_temperature: float = 3.0
+    # Largest weight of an action by its safety advantage
+    cost_clip: float = 100.0
+    # Learn the heads' deviation, which the published code meant to and leaves at 1 (also with --compat fixed)
+    learn_std: bool = False
+    # With PROCO, no reward weight for actions of lost states and for those that lose a feasible one (as in FISOR)
+    mask_reward_head: bool = False

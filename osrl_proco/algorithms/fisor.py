@@ -1,0 +1,238 @@
+"""FISOR: reward where the state is feasible, the way back where it is lost, by a weighted diffusion policy.
+
+Critics   Q, V by IQL (iql.py); Q_h, V_h by the feasible Bellman operator and reverse expectile (proco/feasibility.py)
+Weight    w(s,a) = 1(V_h <= 0) 1(Q_h <= 0) min(e^{b_r (Q - V)}, c_r) + 1(V_h > 0) min(e^{b_c (V_h - Q_h)}, c_c)
+Policy    min E_{(s,a)~D, t, n} [ w(s,a) |eps(s, sqrt(A_t) a + sqrt(1 - A_t) n, t) - n|^2 ]
+Acting    of N samples of the policy, the one of the lowest Q_h
+
+Source: Zheng et al., "Safe Offline Reinforcement Learning with Feasibility-Guided Diffusion Model", ICLR 2024,
+arXiv 2401.10700: feasible values, feasibility-dependent objective and weighted diffusion loss; PROCO eq. 13.
+
+An update: actor on the first half of the batch, actor on the second, then V, Q, V_h, Q_h on its first 256 rows.
+Where paper and published code differ this is the code: h is that of the state reached, and t is one of 5 levels.
+
+How the twin differs: Q_h and V_h learn from recorded and imagined transitions with PROCO's backup. Nothing else.
+How this differs from the published code: docs/algorithms/fisor.md. `compat` changes nothing here.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import UserError
+from ..core.random import normal
+from ..core.state import Attributes, Parts
+from ..data.transitions import Transitions
+from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
+from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
+from ..proco.optim import adam, anneal, descend
+from .agent import Agent, Info, Policy, Problem, Seeded
+from .iql import IQLCritic
+from .networks import ScoreNetwork, mlp
+
+LEVELS = 5  # of noise
+INSIDE = 1.0 - 1e-5  # recorded actions are kept so far inside the bounds
+
+
+def noise_schedule(levels: int) -> tuple[Tensor, Tensor]:
+    """alpha_t and their running product A_t, each (levels,): the variance-preserving schedule from 0.1 to 10."""
+    t = torch.arange(1, levels + 1, dtype=torch.float64)
+    alphas = torch.exp(-0.1 / levels - 0.5 * 9.9 * (2.0 * t - 1.0) / levels**2)
+    return alphas.float(), alphas.cumprod(0).float()
+
+
+class FISOR(Agent):
+    """FISOR, and with `config.proco` its twin."""
+
+    def __init__(self, config: Any, problem: Problem) -> None:
+        if config.select not in ("minqc", "maxq"):
+            raise UserError(f"select: minqc or maxq, not {config.select!r}")
+        if len(set(config.a_hidden_sizes)) != 1:
+            raise UserError(f"a_hidden_sizes: FISOR's residual blocks all have one width, not {config.a_hidden_sizes}")
+        self.config, self.problem = config, problem
+        self.batch_size, self.feasibility_batch_size = config.batch_size, config.critic_batch_size
+        obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
+        self.reward = IQLCritic(
+            "reward",
+            obs_dim,
+            act_dim,
+            config.c_hidden_sizes,
+            expectile=config.reward_expectile,
+            gamma=config.gamma,
+            tau=config.tau,
+            lr=config.critic_lr,
+            device=device,
+            fresh=True,
+            init="xavier",
+        )
+        rates = {"lr": config.critic_lr, "polyak": config.tau}
+        if config.proco:
+            self.cost = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device, **rates)
+            self.feasibility = self.cost
+        else:
+            settings = replace(ProcoSettings.of(config), feasibility_gamma=config.gamma, h_of="reached")
+            self.cost = FeasibilityLearner.create(obs_dim, act_dim, settings, device, **rates, network=_xavier)
+        width, blocks = config.a_hidden_sizes[0], len(config.a_hidden_sizes)
+        self.actor = ScoreNetwork(obs_dim, act_dim, steps=LEVELS, width=width, blocks=blocks).to(device)
+        self.actor_average = deepcopy(self.actor).requires_grad_(False)
+        self.actor_optimizer = adam(self.actor.parameters(), config.actor_lr)
+        self.actor_steps = 0
+        self.alphas, self.products = (x.to(device) for x in noise_schedule(LEVELS))
+        self.return_scale: Tensor | None = None  # only where the task has no reference returns
+        if problem.reference_returns is None:
+            self.return_scale = torch.ones((), device=device)
+
+    def prepare(self, data: Transitions) -> None:
+        """Inputs' scale for the twin's critic; the data's range of returns where the task has no reference returns."""
+        super().prepare(data)
+        if self.return_scale is not None:
+            self.return_scale.fill_(_scale(_returns(data), self.problem.episode_len))
+
+    def rewards(self, batch: Transitions) -> Tensor:
+        """Rewards (N,) as the critic sees them: r T / (Rmax - Rmin), so that a perfect episode sums to about T."""
+        scale: Tensor | float
+        if self.return_scale is not None:
+            scale = self.return_scale
+        else:
+            scale = _scale(torch.tensor(self.problem.reference_returns), self.problem.episode_len)
+        return batch.rewards * (scale * self.config.reward_scale)
+
+    def weight(self, q: Tensor, v: Tensor, q_h: Tensor, v_h: Tensor) -> Tensor:
+        """w (N,), without gradient; values (N,)."""
+        c = self.config
+        gain = advantage_weight(q - v, c.reward_temperature, c.reward_clip)
+        lost = advantage_weight(v_h - q_h, c.cost_temperature, c.cost_clip).clamp_min(c.cost_floor)
+        return feasible_weight(gain, lost, q_h, v_h)
+
+    def noised(self, actions: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
+        """Actions (N, act_dim) in [-1, 1] with as much noise as t (N,) says."""
+        kept = self.products[steps][:, None]
+        return kept.sqrt() * actions + (1.0 - kept).sqrt() * noise
+
+    def actor_loss(
+        self,
+        observations: Tensor,
+        actions: Tensor,
+        weight: Tensor,
+        steps: Tensor,
+        noise: Tensor,
+        dropout: torch.Generator | None = None,
+    ) -> tuple[Tensor, Info]:
+        """The weighted error of the predicted noise; actions (N, act_dim) in [-1, 1]."""
+        predicted = self.actor(observations, self.noised(actions, steps, noise), steps, dropout)
+        loss = weighted_error(predicted - noise, weight)
+        return loss, {"loss/actor": loss.detach()}
+
+    def update(self, batch: Transitions, feasibility: FeasibilityBatch | None = None) -> Info:
+        bound, generator = self.problem.max_action, self.problem.noise
+        batch = replace(batch, actions=batch.actions.clamp(-INSIDE * bound, INSIDE * bound))
+        q, v = self.reward.judge(batch.observations, batch.actions)
+        q_h, v_h = self.cost.judge(batch.observations, batch.actions)
+        weight = self.weight(q, v, q_h, v_h)
+        info: Info = {"weight/mean": weight.mean(), "weight/none": (weight == 0).float().mean()}
+
+        actions, half = batch.actions / bound, len(batch) // 2
+        for rows in (slice(0, half), slice(half, 2 * half)):
+            steps = torch.randint(LEVELS, (half,), generator=generator, device=actions.device)
+            noise = normal((half, actions.shape[1]), generator, actions.device)
+            loss, figures = self.actor_loss(
+                batch.observations[rows], actions[rows], weight[rows], steps, noise, dropout=generator
+            )
+            anneal(self.actor_optimizer, self.config.actor_lr, self.actor_steps, self.config.lr_decay_steps)
+            descend(self.actor_optimizer, loss)
+            polyak(self.actor_average, self.actor, self.config.ema_tau)
+            self.actor_steps += 1
+            info.update(figures)
+
+        seen = batch.index(slice(0, self.config.critic_batch_size))
+        _, _, figures = self.reward.update(seen, self.rewards(seen))
+        info.update(figures)
+        if self.feasibility is None:
+            feasibility = FeasibilityBatch(
+                seen.observations,
+                seen.actions,
+                seen.next_observations,
+                seen.previous_costs,
+                (seen.costs > 0).float(),
+                seen.terminals,
+            )
+        assert feasibility is not None, "the twin's critic needs its own batch"
+        info.update(self.cost.update(feasibility))
+        info["feasibility/h_max"] = self.cost.settings.h_max  # the temperatures were tuned for 25
+        return info
+
+    def denoise(self, x: Tensor, predicted: Tensor, step: int, noise: Tensor | None) -> Tensor:
+        """One step of the reverse process from level `step`: actions (N, act_dim), clipped to [-1, 1]."""
+        alpha, product = self.alphas[step], self.products[step]
+        x = (x - (1.0 - alpha) / (1.0 - product).sqrt() * predicted) / alpha.sqrt()
+        if noise is not None:
+            x = x + (1.0 - alpha).sqrt() * noise
+        return x.clamp(-1.0, 1.0)
+
+    @torch.no_grad()
+    def sample(self, observations: Tensor, noise: Tensor) -> Tensor:
+        """Actions (N, act_dim) of the averaged network, from noise (N, LEVELS, act_dim)."""
+        x = noise[:, 0]
+        for level in reversed(range(LEVELS)):
+            steps = torch.full((len(x),), level, device=x.device)
+            predicted = self.actor_average(observations, x, steps)
+            x = self.denoise(x, predicted, level, noise[:, LEVELS - level] if level else None)
+        return x * self.problem.max_action
+
+    @torch.no_grad()
+    def choose(self, observations: Tensor, noise: Tensor) -> Tensor:
+        """The best (N, act_dim) of several samples; noise (N, num_samples, LEVELS, act_dim)."""
+        count = noise.shape[1]
+        repeated = observations.repeat_interleave(count, 0)
+        candidates = self.sample(repeated, noise.flatten(0, 1))
+        if self.config.select == "minqc":
+            worth = -self.cost.target.q(repeated, candidates)
+        else:
+            worth = self.reward.target_q(repeated, candidates)
+        best = worth.view(-1, count).argmax(1)
+        return candidates.view(len(observations), count, -1)[torch.arange(len(best), device=best.device), best]
+
+    def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        shape = (len(observations), LEVELS, self.problem.act_dim)
+        return self.sample(observations, normal(shape, generator, observations.device))
+
+    def policy(self) -> Policy:
+        shape = (self.config.num_samples, LEVELS, self.problem.act_dim)
+        return Seeded(self.choose, shape, self.problem.device)
+
+    def parts(self) -> Parts:
+        parts = {
+            "reward": self.reward.parts(),
+            "cost": self.cost.parts(),
+            "actor": self.actor,
+            "actor_average": self.actor_average,
+            "actor_optimizer": self.actor_optimizer,
+            "counters": Attributes(self, ["actor_steps"]),
+        }
+        return parts if self.return_scale is None else {**parts, "return_scale": self.return_scale}
+
+
+def _xavier(n_in: int, hidden: Any) -> torch.nn.Module:
+    return mlp([n_in, *hidden, 1], "xavier")
+
+
+def _returns(data: Transitions) -> Tensor:
+    """The return of every run of consecutive transitions; a cut episode is several."""
+    run = data.last.cumsum(0).long() - data.last.long()
+    return torch.zeros(int(run[-1]) + 1, device=run.device).index_add_(0, run, data.rewards)
+
+
+def _scale(returns: Tensor, episode_len: int) -> float:
+    """T / (Rmax - Rmin); 1 where all returns are the same."""
+    spread = float(returns.max() - returns.min())
+    return episode_len / spread if spread > 1e-6 else 1.0
+
+
+def create(config: Any, problem: Problem) -> FISOR:
+    """A fresh agent."""
+    return FISOR(config, problem)

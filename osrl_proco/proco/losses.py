@@ -1,0 +1,46 @@
+"""Losses and averages that several algorithms share, each once."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def expectile_loss(difference: Tensor, expectile: float, *, reverse: bool = False) -> Tensor:
+    """Mean of w u² for u = target - prediction (any shape).
+
+    Upper (IQL, arXiv 2110.06169 eq. 5): w = |tau - 1(u < 0)|, the prediction leans to the high end of the targets.
+    Reverse (PROCO eq. 12): w = |tau - 1(u > 0)|, it leans to the low end.
+    """
+    above = 1.0 - expectile if reverse else expectile
+    weight = torch.where(difference > 0, above, 1.0 - above)
+    return (weight * difference**2).mean()
+
+
+def advantage_weight(advantage: Tensor, temperature: float, clip: float) -> Tensor:
+    """min(exp(temperature · advantage), clip), without gradient; the exponent is bounded before it is taken."""
+    return (temperature * advantage.detach()).clamp_max(math.log(clip)).exp()
+
+
+def weighted_error(error: Tensor, weight: Tensor) -> Tensor:
+    """Mean over the batch of w · sum of squares of the error (N, dims): regression weighted by w (N,)."""
+    return (weight * (error**2).sum(-1)).mean()
+
+
+def feasible_weight(feasible: Tensor, lost: Tensor, q_h: Tensor, v_h: Tensor) -> Tensor:
+    """FISOR's rule (arXiv 2401.10700) for what an action's imitation weighs, all (N,).
+
+    In a feasible state (V_h <= 0) `feasible`, but 0 for an action that leaves it (Q_h > 0); in a lost one `lost`.
+    """
+    return torch.where(v_h > 0, lost, torch.where(q_h > 0, torch.zeros_like(feasible), feasible))
+
+
+@torch.no_grad()
+def polyak(target: nn.Module, source: nn.Module, rate: float) -> None:
+    """target <- rate · source + (1 - rate) · target, over their parameters."""
+    averages: list[Tensor] = list(target.parameters())
+    news: list[Tensor] = list(source.parameters())
+    torch._foreach_mul_(averages, 1.0 - rate)
+    torch._foreach_add_(averages, news, alpha=rate)

@@ -1,0 +1,172 @@
+"""What happens beside the updates: refresh the imagined data, log, evaluate, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..algorithms.agent import Agent, Info
+from ..evaluation.episodes import evaluate, summary
+from ..evaluation.heldout import HeldOut, measure
+from ..proco.source import FeasibilityData
+from ..tasks.task import Task
+from .config import ProcoConfig
+from .fit import Callback, Fit, require_finite
+from .folder import RunFolder
+
+EVAL_SEED = 10_000  # evaluation episodes are the same for every run, algorithm and training seed
+
+
+class Refresh(Callback):
+    """New branched rollouts of the present policy, every `every` updates (PROCO C.3)."""
+
+    name = "refresh"
+
+    def __init__(self, source: FeasibilityData, every: int) -> None:
+        self.source, self.every = source, every
+        self.figures: dict[str, float] = {}
+
+    def before(self, fit: Fit) -> None:
+        if fit.step % self.every == 0:
+            generator = fit.streams["imagination"]
+            fit.agent.train(False)
+            self.figures = self.source.refresh(lambda states: fit.agent.act(states, generator), generator)
+            fit.agent.train(True)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"source": self.source.state_dict(), "figures": self.figures}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.source.load_state_dict(state["source"])
+        self.figures = dict(state["figures"])
+
+
+class Log(Callback):
+    """A row of metrics.csv every `every` updates: means over the updates since the last one, and the newest rollout.
+
+    Loggers of FSRL get the same row. Losses that are not finite stop the run.
+    """
+
+    name = "log"
+    SHOWN = ("feasibility/infeasible", "rollout/violating", "loss/actor_loss")
+
+    def __init__(
+        self, folder: RunFolder, every: int, loggers: Sequence[Any] = (), refresh: Refresh | None = None
+    ) -> None:
+        self.folder, self.every, self.loggers, self.refresh = folder, every, loggers, refresh
+        self.sums: dict[str, Tensor] = {}
+        self.summed = 0
+        self._began: tuple[float, int] | None = None
+
+    def before(self, fit: Fit) -> None:
+        self._began = self._began or (time.monotonic(), fit.step)
+
+    def after(self, fit: Fit, info: Info) -> None:
+        for key, value in info.items():
+            value = torch.as_tensor(value, dtype=torch.float32).detach()
+            self.sums[key] = self.sums[key] + value if key in self.sums else value
+        self.summed += 1
+        if fit.step % self.every and not fit.last:
+            return
+        require_finite(self.sums, fit.step)
+        means = (torch.stack([v.reshape(()) for v in self.sums.values()]) / self.summed).tolist()
+        row = {**dict(zip(self.sums, means, strict=True)), **(self.refresh.figures if self.refresh else {})}
+        self.sums, self.summed = {}, 0
+        assert self._began is not None
+        began, first = self._began
+        speed = (fit.step - first) / max(time.monotonic() - began, 1e-9)
+        self.folder.append("metrics.csv", [{"step": fit.step, **row, "updates_per_second": round(speed, 2)}])
+        for logger in self.loggers:
+            logger.store(**row)
+            logger.write(fit.step, display=False)
+        fit.postfix = {k.split("/")[1]: f"{v:.3g}" for k, v in row.items() if k in self.SHOWN}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self.sums, "summed": self.summed}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.sums, self.summed = dict(state["sums"]), int(state["summed"])
+
+
+class Evaluate(Callback):
+    """Rows of eval.csv (an episode each), every `every` updates (0: only at the end)."""
+
+    name = "evaluate"
+
+    def __init__(
+        self, config: ProcoConfig, folder: RunFolder, task: Task, episode_len: int, device: str, loggers: Sequence[Any]
+    ) -> None:
+        self.config, self.folder, self.task = config, folder, task
+        self.episode_len, self.device, self.loggers = episode_len, device, loggers
+
+    def after(self, fit: Fit, info: Info) -> None:
+        every = self.config.eval_every
+        if not (fit.last or (every and fit.step % every == 0)):
+            return
+        fit.agent.train(False)
+        self._evaluate(fit.agent, fit.step)
+        fit.agent.train(True)
+
+    def _evaluate(self, agent: Agent, step: int) -> None:
+        runs = evaluate(
+            agent.policy(),
+            self.task,
+            episodes=self.config.eval_episodes,
+            seed=EVAL_SEED,
+            cost_limit=self.config.report_cost_limit,
+            episode_len=self.episode_len,
+            device=self.device,
+        )
+        self.folder.append("eval.csv", [{"step": step, **dataclasses.asdict(run)} for run in runs])
+        means = summary(runs)
+        tqdm.write(
+            f"step {step}: normalised reward {means['normalized_reward']:.3f}, "
+            f"normalised cost {means['normalized_cost']:.3f} ({len(runs)} episodes)"
+        )
+        for logger in self.loggers:
+            logger.store(tab="eval", Reward=means["return"], Cost=means["cost"])
+            logger.write(step, display=False)
+
+
+class MeasureHeldOut(Evaluate):
+    """Rows of heldout.csv, where no episode can be run."""
+
+    def __init__(self, config: ProcoConfig, folder: RunFolder, heldout: HeldOut) -> None:
+        self.config, self.folder, self.heldout = config, folder, heldout
+
+    def _evaluate(self, agent: Agent, step: int) -> None:
+        figures = measure(agent, self.heldout)
+        self.folder.append("heldout.csv", [{"step": step, **figures}])
+        tqdm.write(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()) + " (held out)")
+
+
+class Save(Callback):
+    """A checkpoint every `every` updates, at the end, and when a signal asks the run to stop. Only finite weights."""
+
+    name = "save"
+
+    def __init__(self, write: Callable[[dict[str, Any]], None], every: int) -> None:
+        self.write, self.every = write, every
+
+    def after(self, fit: Fit, info: Info) -> None:
+        if not (fit.last or fit.stopping or fit.step % self.every == 0):
+            return
+        state = fit.state_dict()
+        require_finite(dict(_tensors(state["agent"], "")), fit.step)
+        self.write(state)
+
+
+def _tensors(state: Mapping[Any, Any], prefix: str) -> list[tuple[str, Tensor]]:
+    found: list[tuple[str, Tensor]] = []
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            found += _tensors(value, f"{prefix}{key}.")
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            found.append((f"{prefix}{key}", value))
+    return found

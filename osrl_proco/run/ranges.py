@@ -1,0 +1,93 @@
+"""Which values a setting may have."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..core.errors import UserError
+from .config import ProcoConfig
+
+MAX_SEED = 2**32 - 1  # NumPy's global generator, which DSRL draws from, takes no larger one
+MAX_THREADS = 1024
+
+_POSITIVE = (
+    "update_steps", "batch_size", "eval_episodes", "checkpoint_every", "log_every", "threads", "members", "elites",
+    "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
+    "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
+    "num_chi", "h_max", "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
+)  # fmt: skip
+_NOT_NEGATIVE = (
+    "keep_unsafe",
+    "eval_every",
+    "model_share",
+    "rollout_noise",
+    "cost_limit",
+    "seed",
+    "num_workers",
+    "phi",
+)
+_BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
+_CHOICES = {
+    "conservative_backup": ("label", "max"),
+    "h_of": ("left", "reached"),
+    "compat": ("osrl", "fixed"),
+    "ablation": (
+        "none",
+        "without_model",
+        "full_model",
+        "without_relabel",
+        "deterministic_rollout",
+        "without_conservativeness",
+        "without_reflection",
+    ),
+    "kernel": ("gaussian", "laplacian"),
+}
+
+
+def check(config: ProcoConfig) -> None:
+    """Raise UserError that names the first setting out of its range."""
+    values = dataclasses.asdict(config)
+    for name, value in values.items():
+        _check_one(name, value)
+    if not 0 <= config.unsafe_share <= 1:
+        raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
+    if not 0.5 < config.expectile < 1:
+        raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
+    if config.seed > MAX_SEED:
+        raise UserError(f"--seed: {config.seed} must be at most {MAX_SEED}")
+    if config.threads > MAX_THREADS:
+        raise UserError(f"--threads: {config.threads} is more than {MAX_THREADS}; as many as there are cores is enough")
+    if config.elites > config.members:
+        raise UserError(f"--elites: {config.elites} is more than --members {config.members}")
+    if config.ablation in ("without_conservativeness", "without_reflection") and not config.cost_function:
+        part = config.ablation.removeprefix("without_")
+        raise UserError(
+            f"--ablation {config.ablation}: give the function that was written so, --cost_function FILE "
+            f"(osrl-proco cost generate --without {part} --out FILE)"
+        )
+    if config.ablation == "full_model" and config.algo in ("bc", "cdt"):
+        raise UserError(f"--ablation full_model: {config.algo} does not learn from single transitions")
+    if config.conservative_backup == "max" and config.model_share == 0:
+        raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
+
+
+def _check_one(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if (name in _POSITIVE or name.endswith("_lr")) and not value > 0:
+        raise UserError(f"--{name}: {value} must be greater than 0")
+    if name in _NOT_NEGATIVE and value < 0:
+        raise UserError(f"--{name}: {value} must not be negative")
+    if name in _BETWEEN_0_AND_1 and not 0 < value < 1:
+        raise UserError(f"--{name}: {value} must lie between 0 and 1")
+    if name == "tau" and not 0 < value <= 1:
+        raise UserError(f"--{name}: {value} must be above 0 and at most 1")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UserError(f"--{name}: {value!r} must be {' or '.join(_CHOICES[name])}")
+    if name.endswith(("hidden_sizes", "_hidden")):
+        widths = value if isinstance(value, list) else [value]
+        if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
+            raise UserError(f"--{name}: {value} must be whole numbers above 0, for example [256, 256]")
+    if name == "PID" and (len(value) != 3 or any(gain < 0 for gain in value)):
+        raise UserError(f"--PID: {value} must be three numbers, none negative, for example [0.1, 0.003, 0.001]")

@@ -1,0 +1,206 @@
+"""One run from its settings to its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import time
+from typing import Any
+
+import torch
+
+from ..algorithms.registry import algorithm
+from ..core.errors import UserError, first_line
+from ..core.files import read_text
+from ..core.random import Streams, drawing_from
+from ..proco.source import FeasibilityData, SourceSettings
+from ..tasks.task import load_task, task_file
+from .callbacks import Evaluate, Log, MeasureHeldOut, Refresh, Save
+from .config import ProcoConfig
+from .fit import Callback, Fit
+from .folder import RunFolder, commit, versions
+from .prepare import Prepared, Rule, cost_function, dynamics_model, prepare, resolve_device
+
+MISFIT = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
+
+
+def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
+    """Train as `config` says and write everything to `folder`; with `resume`, go on from its checkpoint.
+
+    Everything that can be wrong with the settings, the data or the cost function is found before a folder is made or a
+    model fitted. Stops cleanly after the update under way on Ctrl-C or SIGTERM, with a checkpoint (KeyboardInterrupt is
+    raised). Raises UserError for whatever the user can mend.
+    """
+    spec = algorithm(config.algo)
+    if not resume:
+        folder.refuse_a_run()
+    device = resolve_device(config.device)
+    torch.set_num_threads(config.threads)
+    _require_loggers(config)
+    task_text = read_text(folder.task if resume else task_file(config.task))
+    task = load_task(folder.task if resume else config.task)
+    prepared = prepare(config, task, device)
+    rule = None
+    if config.proco:
+        rule = cost_function(folder.cost if resume else config.cost_function, prepared)
+    with folder.locked():
+        if resume:
+            _still_the_same(folder, config, prepared)
+            folder.write_config(config)
+        else:
+            folder.create(config, _facts(config, prepared, rule, task_text), task_text, rule.text if rule else None)
+        streams = Streams(config.seed, device)
+        source = _source(config, prepared, rule, folder) if rule else None
+        with drawing_from(streams["networks"]):
+            agent = spec.create(config, prepared.problem(streams, device))
+        agent.prepare(prepared.data)
+        sampler = agent.sampler(prepared.data)
+        loggers = _fsrl_loggers(config, folder)
+        callbacks = _callbacks(config, folder, prepared, source, loggers, device)
+        fit = Fit(
+            agent, source.sampler(sampler) if source else sampler, streams, config.update_steps, source, callbacks
+        )
+        if resume:
+            _restore(fit, folder, config, device)
+        fit.run(config.algo if config.proco else f"{config.algo} (stock)")
+
+
+def _source(config: ProcoConfig, prepared: Prepared, rule: Rule, folder: RunFolder) -> FeasibilityData:
+    settings = SourceSettings.of(config)
+    model = dynamics_model(config, prepared, folder.dynamics) if settings.model_share > 0 else None
+    return FeasibilityData(prepared.data, rule.cost, model, settings, prepared.max_action)
+
+
+def _callbacks(
+    config: ProcoConfig,
+    folder: RunFolder,
+    prepared: Prepared,
+    source: FeasibilityData | None,
+    loggers: list[Any],
+    device: str,
+) -> list[Callback]:
+    refresh = Refresh(source, config.rollout_every) if source is not None else None
+    header = {
+        "algo": config.algo,
+        "proco": config.proco,
+        "act_dim": prepared.data.actions.shape[1],
+        "max_action": prepared.max_action,
+        "episode_len": prepared.episode_len,
+        "reference_returns": prepared.reference_returns,
+        "data": prepared.fingerprint,
+    }
+    evaluation: Callback
+    if prepared.heldout is not None:
+        evaluation = MeasureHeldOut(config, folder, prepared.heldout)
+    else:
+        evaluation = Evaluate(config, folder, prepared.task, prepared.episode_len, device, loggers)
+    return [
+        *([refresh] if refresh else []),
+        Log(folder, config.log_every, loggers, refresh),
+        evaluation,
+        Save(lambda state: folder.save({**header, **state}), config.checkpoint_every),
+    ]
+
+
+def _restore(fit: Fit, folder: RunFolder, config: ProcoConfig, device: str) -> None:
+    if not folder.checkpoint.exists():
+        folder.drop_after(0)
+        return
+    saved = folder.load(config.algo, device)
+    try:
+        same = fit.load_state_dict(saved)
+    except MISFIT as error:
+        raise UserError(
+            f"{folder.checkpoint}: does not fit the settings in config.yaml ({first_line(error)})"
+        ) from None
+    if not same:
+        print("Resumed on another kind of device: the random streams go on from the seed and the update's number")
+    folder.drop_after(fit.step)
+    if fit.step > config.update_steps:
+        raise UserError(
+            f"--update_steps {config.update_steps}: the run in {folder.path} has made {fit.step} updates already"
+        )
+    if fit.last:
+        print(f"{folder.path}: all {fit.step} updates are made; give more with --update_steps")
+
+
+def _facts(config: ProcoConfig, prepared: Prepared, rule: Rule | None, task_text: str) -> dict[str, Any]:
+    """run.json: what the run was made from."""
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "algorithm": config.algo,
+        "proco": config.proco,
+        "compat": config.compat,
+        "preset": config.preset,
+        "task": {"id": prepared.task.id, "sha256": sha256(task_text)},
+        "data": {
+            "file": os.path.abspath(config.dataset) if config.dataset else None,
+            "sha256": prepared.fingerprint,
+            "transitions": len(prepared.data),
+        },
+        "cost_function": {"name": rule.name, "sha256": sha256(rule.text)} if rule else None,
+        "settings_sha256": sha256(json.dumps(dataclasses.asdict(config), sort_keys=True)),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def _still_the_same(folder: RunFolder, config: ProcoConfig, prepared: Prepared) -> None:
+    """Say what of the run's sources has changed, and refuse where it can't go on."""
+    facts = folder.facts()
+    try:
+        recorded, task, cost = facts["data"]["sha256"], facts["task"]["sha256"], facts["cost_function"]
+        if recorded != prepared.fingerprint:
+            raise UserError(
+                f"{folder.path}: the data are not those this run was started with (SHA-256 {recorded[:12]}... in "
+                "run.json); give the same file with --dataset, and the same --seed and split"
+            )
+        _say_changed(config.task if config.task.endswith((".yaml", ".yml")) else None, task, "task file")
+        if cost is not None and config.cost_function:
+            _say_changed(config.cost_function, cost["sha256"], "cost function")
+    except (KeyError, TypeError):
+        raise UserError(f"{folder.path / 'run.json'}: damaged; it must be what osrl-proco train wrote") from None
+
+
+def _say_changed(file: str | None, before: str, what: str) -> None:
+    if file is None:
+        return
+    try:
+        now = sha256(read_text(file))
+    except UserError:
+        print(f"The {what} {file} is gone; the run goes on with its own copy")
+        return
+    if now != before:
+        print(f"The {what} {file} has changed since; the run goes on with its own copy")
+
+
+def sha256(text: str) -> str:
+    """The SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _require_loggers(config: ProcoConfig) -> None:
+    for flag, wanted in (("tensorboard", config.tensorboard), ("wandb", config.wandb)):
+        if wanted and importlib.util.find_spec(flag) is None:
+            raise UserError(f"--{flag}: {flag} is not installed; pip install {flag}")
+
+
+def _fsrl_loggers(config: ProcoConfig, folder: RunFolder) -> list[Any]:
+    """FSRL's loggers, those asked for."""
+    loggers: list[Any] = []
+    if config.tensorboard:
+        from fsrl.utils import TensorboardLogger
+
+        loggers.append(TensorboardLogger(str(folder.path), name="tensorboard"))
+    if config.wandb:
+        from fsrl.utils import WandbLogger
+
+        # One id for the life of the run: a resumed run goes on in the same W&B run.
+        os.environ.setdefault("WANDB_RUN_ID", sha256(str(folder.facts()["started"]) + str(folder.path.name))[:16])
+        os.environ.setdefault("WANDB_RESUME", "allow")
+        name = "".join([config.prefix or "", config.name or folder.path.name, config.suffix or ""])
+        loggers.append(WandbLogger(vars(config), config.project, config.group or config.task, name, None))
+    return loggers
