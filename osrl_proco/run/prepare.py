@@ -182,8 +182,7 @@ def cost_function(file: str | Path | None, prepared: Prepared) -> Rule:
     text = read_text(path, "--cost_function" if file is not None else "")
     if file is not None:
         cost, trial = load_tried(path, task, prepared.data.next_observations.cpu())
-        if not all(trial.enforcement.measures.values()):
-            print(f"Sandbox: {trial.enforcement.report()}")
+        print(f"Sandbox: {trial.enforcement.report()}")
     else:
         cost = CostFunction(text, task)
     labels, known = cost(prepared.data.next_observations), prepared.unsafe

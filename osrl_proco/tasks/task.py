@@ -64,9 +64,17 @@ class Task:
 
     @property
     def cost_path(self) -> Path:
-        """The checked cost function of this task in the library. Raises UserError when there is none."""
+        """The checked cost function of this task in the library. Raises UserError when there is none.
+
+        Only the library's own files are run outside the sandbox, so a task file can name one of them and no path.
+        """
         path = COST_LIBRARY / self.cost_function
-        if not self.cost_function or not path.is_file():
+        if self.cost_function and self.cost_function not in {p.name for p in COST_LIBRARY.glob("*.py")}:
+            raise UserError(
+                f"task {self.id}: cost_function {self.cost_function[:100]!r} is none of the library's; "
+                "take the field out and pass --cost_function FILE, which is tried in the sandbox first"
+            )
+        if not self.cost_function:
             raise UserError(
                 f"task {self.id}: no cost function in the library; write one or ask a language model "
                 "(osrl-proco cost generate) and pass --cost_function FILE"
