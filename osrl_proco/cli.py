@@ -32,6 +32,9 @@ def _usage() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 fine, 2 a mistake in what was given, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # under LC_ALL=C a path with an accent must not end in a traceback
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         print(_usage())
         return 0

@@ -142,8 +142,8 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys, name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('def cost(obs):\n    return obs["gap"][..., 0] < 1e6', "every recorded state unsafe"),
-        ('def cost(obs):\n    return obs["gap"][..., 0] < -1e6', "no state of the data unsafe"),
+        ('def cost(obs):\n    return obs["gap"][..., 0] < 1e6', "--accept cost-everything"),
+        ('def cost(obs):\n    return obs["gap"][..., 0] < -1e6', "--accept cost-nothing"),
         ("import os", "no imports"),
         ('def cost(obs):\n    return obs["lidar"]', "it has gap, velocity"),
     ],
