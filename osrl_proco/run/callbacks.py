@@ -95,7 +95,11 @@ class Log(Callback):
 
 
 class Evaluate(Callback):
-    """Rows of eval.csv (an episode each), every `every` updates (0: only at the end)."""
+    """Rows of eval.csv (an episode each), every `every` updates (0: only at the end).
+
+    Where the simulator is slow, as many processes step it as the run has threads; elsewhere it is done before they
+    would have started.
+    """
 
     name = "evaluate"
 
@@ -115,13 +119,14 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         runs = evaluate(
-            agent.policy(),
+            agent.policy,
             self.task,
             episodes=self.config.eval_episodes,
             seed=EVAL_SEED,
             cost_limit=self.config.report_cost_limit,
             episode_len=self.episode_len,
             device=self.device,
+            workers=self.config.threads if self.task.family == "navigation" else 0,
         )
         self.folder.append("eval.csv", [{"step": step, **dataclasses.asdict(run)} for run in runs])
         means = summary(runs)

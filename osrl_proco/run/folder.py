@@ -184,15 +184,19 @@ class RunFolder:
 
 def commit() -> str:
     """The commit of the checkout that this package runs from; "" for an installed wheel."""
-    head = Path(__file__).resolve().parents[2] / ".git" / "HEAD"
-    with contextlib.suppress(OSError):
-        text = head.read_text().strip()
+    git = Path(__file__).resolve().parents[2] / ".git"
+    with contextlib.suppress(OSError, IndexError):
+        common = git
+        if git.is_file():  # a linked worktree: its own HEAD, the branches in the main checkout
+            git = Path(git.read_text().split(":", 1)[1].strip())
+            common = git.parents[1]
+        text = (git / "HEAD").read_text().strip()
         if not text.startswith("ref: "):
             return text
-        ref = head.parent / text[5:]
+        ref = common / text[5:]
         if ref.exists():
             return ref.read_text().strip()
-        for line in (head.parent / "packed-refs").read_text().splitlines():
+        for line in (common / "packed-refs").read_text().splitlines():
             if line.endswith(text[5:]):
                 return line.split()[0]
     return ""

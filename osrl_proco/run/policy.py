@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from ..algorithms.agent import Agent, Problem
@@ -28,12 +29,18 @@ class Trained:
     device: str
 
 
-def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None) -> Trained:
+def load_policy(
+    folder: RunFolder, device: str = "auto", algo: str | None = None, cost_limit: float | None = None
+) -> Trained:
     """The policy of a run's last checkpoint.
+
+    cost_limit: what policies that act by a limit are told at test time; by default what the run trained with.
 
     Raises UserError if the folder holds no run, or the checkpoint is missing, damaged or not of `algo` (when given).
     """
     config = parse([], base=folder.read_config())
+    if cost_limit is not None:
+        config = dataclasses.replace(config, cost_limit=cost_limit)
     device = resolve_device(device)
     state = folder.load(algorithm(algo).name if algo else config.algo, device)
     task = load_task(folder.task)
