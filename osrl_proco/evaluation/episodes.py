@@ -100,8 +100,7 @@ def run_episodes(
     finished: list[Totals] = []
     with _one_thread(), tqdm(total=episodes, desc="Evaluating", leave=False, disable=not progress) as bar:
         groups = deque(
-            _Group(policy(), envs, rows, queue, episode_len, device)
-            for rows, queue in zip(halves, queues, strict=True)
+            _Group(policy(), envs, rows, queue, episode_len, device) for rows, queue in zip(halves, queues, strict=True)
         )
         while groups:  # each has one request under way, answered in the same order
             group = groups.popleft()
@@ -146,7 +145,7 @@ class _Group:
         return (at + self._first).tolist()
 
     def advance(self) -> list[Totals]:
-        """Take the answer that is due, and ask for what comes next: new episodes, or a step; the episodes that ended."""
+        """Take the answer that is due, and ask for what comes next, new episodes or a step; what ended."""
         ended: list[Totals] = []
         if len(self._beginning):
             first, at = self._envs.receive()[0], self._beginning

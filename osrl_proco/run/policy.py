@@ -9,6 +9,7 @@ from ..algorithms.agent import Agent, Problem
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.random import Streams, drawing_from
+from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
@@ -66,3 +67,9 @@ def load_policy(
         ) from None
     agent.train(False)
     return Trained(agent, config, task, step, problem.episode_len, device)
+
+
+def critic_of(agent: Agent) -> FeasibilityCritic | None:
+    """The feasibility critic of an agent: PROCO's, or a stock algorithm's own (FISOR); None where there is none."""
+    learner = agent.feasibility or getattr(agent, "cost", None)
+    return learner.critic if isinstance(learner, FeasibilityLearner) else None
