@@ -50,7 +50,7 @@ class MujocoCamera:
     def picture(self) -> np.ndarray:
         """The present state, (H, W, 3)."""
         mujoco, (width, height) = self._mujoco, self._size
-        world = getattr(self._base, "task", self._base)
+        world: Any = getattr(self._base, "task", self._base)
         model, data = world.model, world.data
         if model is not self._model:  # a reset builds it anew
             model.vis.global_.offwidth, model.vis.global_.offheight = width, height

@@ -58,7 +58,7 @@ def _point_robot(env: PointRobotEnv, state: np.ndarray) -> np.ndarray:
 
     for x, y, radius in env.hazards.tolist():
         circle(x, y, radius, "#e8a79d")
-    circle(*env.goal.tolist(), 0.08, _GREEN)
+    circle(env.goal[0], env.goal[1], 0.08, _GREEN)
     x, y, vx, vy = (float(v) for v in state[:4])
     pen.line((*at(x, y), *at(x + 0.4 * vx, y + 0.4 * vy)), fill=_DARK, width=3)
     circle(x, y, 0.06, _RED if env.is_unsafe(state[None])[0] else _BLUE)

@@ -164,6 +164,10 @@ class _Group:
             self._envs.step(self._numbers(at), actions[at])
         return ended
 
+    def _totals(self, row: int) -> Totals:
+        ret, cost = self._sums[row].tolist()
+        return Totals(int(self._seeds[row]), ret, cost, int(self._lengths[row]))
+
     def _ask_for_beginning(self) -> None:
         self._envs.reset(self._numbers(self._beginning), self._seeds[self._beginning].tolist())
 
@@ -177,7 +181,7 @@ class _Group:
         reward, cost = (torch.as_tensor(x, dtype=torch.float32, device=self._device) for x in self._gains.T.copy())
         self._policy.observe(reward, cost)
         over = at[done | (self._lengths[at] >= self._episode_len)]
-        ended = [Totals(int(self._seeds[i]), *self._sums[i].tolist(), int(self._lengths[i])) for i in over]
+        ended = [self._totals(i) for i in over.tolist()]
         self._beginning, rest = over[: len(self._queue)], over[len(self._queue) :]
         self._busy[rest], self._gains[rest] = False, 0.0
         self._seeds[self._beginning] = [self._queue.popleft() for _ in self._beginning]
