@@ -1,6 +1,7 @@
 """PROCO for OSRL: offline safe reinforcement learning from data without violations.
 
-Importing this package patches OSRL, DSRL, FSRL and the simulators in memory where they are imported after it.
+Importing this package patches OSRL, DSRL, FSRL and the simulators in memory where they are imported after it, and
+makes Gymnasium know the embedded tasks (`gymnasium.make("OfflineBrake-v0")`).
 
 From Python, everything that the command line does (docs/python_api.md):
 
@@ -14,6 +15,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from .envs.registration import register_with_gymnasium
 from .upstream import compat
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ _HOMES = {
 }
 
 compat.install()
+register_with_gymnasium()
 
 
 def __getattr__(name: str) -> Any:

@@ -185,18 +185,17 @@ class RunFolder:
 def commit() -> str:
     """The commit of the checkout that this package runs from; "" for an installed wheel."""
     git = Path(__file__).resolve().parents[2] / ".git"
-    with contextlib.suppress(OSError, IndexError):
-        common = git
-        if git.is_file():  # a linked worktree: its own HEAD, the branches in the main checkout
-            git = Path(git.read_text().split(":", 1)[1].strip())
-            common = git.parents[1]
+    with contextlib.suppress(OSError):
+        if git.is_file():  # a worktree: the file names its own folder
+            git = Path(git.read_text().removeprefix("gitdir: ").strip())
         text = (git / "HEAD").read_text().strip()
         if not text.startswith("ref: "):
             return text
-        ref = common / text[5:]
-        if ref.exists():
-            return ref.read_text().strip()
-        for line in (common / "packed-refs").read_text().splitlines():
+        common = git / "commondir"
+        shared = git / common.read_text().strip() if common.is_file() else git
+        if (shared / text[5:]).exists():
+            return (shared / text[5:]).read_text().strip()
+        for line in (shared / "packed-refs").read_text().splitlines():
             if line.endswith(text[5:]):
                 return line.split()[0]
     return ""

@@ -43,7 +43,7 @@ def feasibility(folder: RunFolder, out: Path, oracle: RunFolder | None = None, s
     """
     trained = load_policy(folder, "cpu")
     critic = _critic(trained, folder)
-    data = recorded(trained.task, _dataset(folder))
+    data = recorded(trained.task, _dataset(folder), trained.config.accept)
     env = make_env(trained.task)
     base = env.unwrapped
     panels: list[Panel] = []
@@ -109,7 +109,7 @@ def dynamics(folder: RunFolder, out: Path, horizon: int) -> list[str]:
     file = folder.dynamics if folder.dynamics.exists() else Path(trained.config.dynamics or folder.dynamics)
     model, _ = Dynamics.load(file)
     cost = CostFunction(read_text(folder.cost), trained.task) if folder.cost.exists() else None
-    rows = errors(model, recorded(trained.task, _dataset(folder)), horizon, cost)
+    rows = errors(model, recorded(trained.task, _dataset(folder), trained.config.accept), horizon, cost)
     names = list(dict.fromkeys(row["quantity"] for row in rows))
 
     def panel(name: str) -> Panel:
