@@ -35,7 +35,7 @@ def main() -> None:
     print("at 1 m and 3 m/s:", cost(torch.tensor([[1.0, 3.0]])))
 
     Path("my_cost.py").write_text(COST)
-    run = train(algo="cpq", task=task.id, cost_function="my_cost.py", logdir="runs/my_cost", **SMALL)
+    run = train(algo="bearl", task=task.id, cost_function="my_cost.py", logdir="runs/my_cost", **SMALL)
     print(f"mean cost {evaluate(run, episodes=3).means['cost']:.1f}")
 
 

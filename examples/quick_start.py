@@ -2,13 +2,13 @@
 
     python examples/quick_start.py
 
-For a policy worth having, leave out SMALL (a few minutes).
+So few updates teach little: for a policy worth having, leave out SMALL (a few minutes).
 """
 
 from osrl_proco import evaluate, load_policy, train
 
 SMALL = {  # sizes with which this file ends in seconds
-    "update_steps": 300,
+    "update_steps": 500,
     "batch_size": 64,
     "a_hidden_sizes": [32, 32],
     "c_hidden_sizes": [32, 32],
@@ -22,7 +22,7 @@ SMALL = {  # sizes with which this file ends in seconds
 
 
 def main() -> None:
-    run = train(algo="cpq", task="OfflineBrake-v0", seed=0, logdir="runs/quick_start", **SMALL)
+    run = train(algo="bearl", task="OfflineBrake-v0", seed=0, logdir="runs/quick_start", **SMALL)
     print(run.metrics[["step", "feasibility/infeasible"]].tail(1).to_string(index=False))
 
     result = evaluate(run, episodes=5)

@@ -14,7 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +26,21 @@ _PROGRAM = "import osrl_proco; from osrl_proco.envs.worker import main; main()"
 
 
 def default_workers(task: Task) -> int:
-    """As many workers as there are cores for this process; none for an embedded task, whose steps are far too quick."""
-    if task.simulator == "embedded" or not hasattr(socket, "AF_UNIX"):
+    """As many workers as there are cores for this process, for navigation tasks, whose steps take half a millisecond.
+
+    The others' episodes are over before workers would have started.
+    """
+    if task.family != "navigation" or not hasattr(socket, "AF_UNIX"):
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores if cores > 1 else 0
+
+
+class _Plan(NamedTuple):
+    """How a request is shared out: (worker, its rows, their places in the request), and the way back to its order."""
+
+    parts: list[tuple[int, tuple[int, ...], np.ndarray]]
+    back: np.ndarray
 
 
 class VectorEnv:
@@ -48,9 +58,10 @@ class VectorEnv:
         self._local: Rows | None = None
         self._pipes: list[Connection] = []
         self._processes: list[subprocess.Popen[bytes]] = []
-        # What was asked for and is not received yet: the rows of a request, or in this process its answer.
-        self._asked: deque[Sequence[int]] = deque()
+        # What was asked for and is not received yet, or in this process the answers that wait.
+        self._asked: deque[_Plan] = deque()
         self._answers: deque[Reply] = deque()
+        self._plans: dict[tuple[int, ...], _Plan] = {}
         self._seeds: dict[int, int] = {}
         if not self.workers:
             self._local = Rows(task, range(rows))
@@ -75,36 +86,42 @@ class VectorEnv:
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         """Ask for the first observations of new episodes."""
         self._seeds |= dict(zip(rows, seeds, strict=True))
-        self._ask("reset", rows, seeds)
+        self._ask("reset", rows, np.asarray(seeds, dtype=np.int64))
 
     def step(self, rows: Sequence[int], actions: np.ndarray) -> None:
         """Ask for one step of each of `rows` with its action (n, act_dim)."""
         self._ask("step", rows, actions)
 
-    def _ask(self, name: str, rows: Sequence[int], values: Any) -> None:
+    def _ask(self, name: str, rows: Sequence[int], values: np.ndarray) -> None:
         if self._local is not None:
             self._answers.append(getattr(self._local, name)(rows, values))
             return
-        self._asked.append(rows)
-        for i in range(self.workers):
-            at = [k for k, row in enumerate(rows) if row % self.workers == i]
-            if at:
-                self._tell(i, name, [rows[k] for k in at], [values[k] for k in at])
+        plan = self._plan(tuple(rows))
+        self._asked.append(plan)
+        for worker, own, at in plan.parts:
+            self._tell(worker, name, own, values[at])
+
+    def _plan(self, rows: tuple[int, ...]) -> _Plan:
+        """Who has which of `rows`; mostly they are those of the step before."""
+        plan = self._plans.get(rows)
+        if plan is None:
+            parts: list[tuple[int, tuple[int, ...], np.ndarray]] = []
+            for worker in range(self.workers):
+                at = [k for k, row in enumerate(rows) if row % self.workers == worker]
+                if at:
+                    parts.append((worker, tuple(rows[k] for k in at), np.array(at)))
+            plan = self._plans[rows] = _Plan(parts, np.argsort(np.concatenate([at for _, _, at in parts])))
+        return plan
 
     def receive(self) -> Reply:
         """The answer to the oldest request: observations (n, obs_dim), rewards and costs (n, 2), done (n,)."""
         if self._local is not None:
             return self._answers.popleft()
-        rows = self._asked.popleft()
-        order: list[int] = []
-        parts: list[Reply] = []
-        for i in range(self.workers):
-            at = [k for k, row in enumerate(rows) if row % self.workers == i]
-            if at:
-                order += at
-                parts.append(self._hear(i))
-        back = np.argsort(order)
-        observations, gains, done = (np.concatenate(column)[back] for column in zip(*parts, strict=True))
+        plan = self._asked.popleft()
+        parts: list[Reply] = [self._hear(worker) for worker, _, _ in plan.parts]
+        if len(parts) == 1:
+            return parts[0]
+        observations, gains, done = (np.concatenate(column)[plan.back] for column in zip(*parts, strict=True))
         return observations, gains, done
 
     def scores(self, limit: float, totals: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -34,9 +34,9 @@ class Rows:
     def _where(self, row: int) -> str:
         return f"evaluation of {self.task.id}, episode with seed {self._seeds[row]}"
 
-    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> Reply:
+    def reset(self, rows: Sequence[int], seeds: Sequence[int] | np.ndarray) -> Reply:
         """Begin an episode in each of `rows`; its first observation. Raises UserError as `step` does."""
-        self._seeds |= dict(zip(rows, seeds, strict=True))
+        self._seeds |= {row: int(seed) for row, seed in zip(rows, seeds, strict=True)}
         first = [self._guarded(row, checked_reset, self._seeds[row], self._where(row)) for row in rows]
         nothing = np.zeros((len(rows), 2))
         return np.asarray(first, dtype=np.float32), nothing, np.zeros(len(rows), dtype=bool)

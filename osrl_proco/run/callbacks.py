@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..algorithms.agent import Agent, Info
+from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
 from ..proco.source import FeasibilityData
@@ -126,7 +127,7 @@ class Evaluate(Callback):
             cost_limit=self.config.report_cost_limit,
             episode_len=self.episode_len,
             device=self.device,
-            workers=self.config.threads if self.task.family == "navigation" else 0,
+            workers=min(self.config.threads, default_workers(self.task)),
         )
         self.folder.append("eval.csv", [{"step": step, **dataclasses.asdict(run)} for run in runs])
         means = summary(runs)

@@ -142,5 +142,7 @@ def _runs(pid):
         return False
 
 
-def test_embedded_tasks_need_no_workers():
-    assert default_workers(BRAKE) == 0
+def test_only_slow_simulators_get_workers_by_themselves(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    names = ("OfflineBrake", "HalfCheetahVelocity", "BallCircle", "PointGoal1")
+    assert [default_workers(load_task(name)) for name in names] == [0, 0, 0, 8]
