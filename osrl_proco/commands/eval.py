@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=int,
         metavar="N",
-        help="processes that step the simulator, 0 or 1: this one (default: one for each core for navigation tasks, else 0). "
+        help="processes that step the simulator, 0 or 1: this one (default: one for each core for "
+        "navigation tasks, else 0). "
         "The rows are the same for every number",
     )
     parser.add_argument(

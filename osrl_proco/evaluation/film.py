@@ -71,10 +71,10 @@ def save(pictures: Iterable[np.ndarray], file: Path) -> int:
     except ImportError as error:
         raise UserError(f"--video: {first_line(error)}; pip install imageio-ffmpeg") from None
     make_folder(file.parent, "--video")
-    count, writer = 0, None
+    count, writer, pause = 0, None, 0.1 if sys.stderr.isatty() else 30.0
     with replacing(file) as partial:
         try:
-            for picture in tqdm(pictures, desc="Filming", unit="frame", leave=False):
+            for picture in tqdm(pictures, desc="Filming", unit="frame", leave=False, mininterval=pause):
                 if writer is None:
                     # The partial file's name says nothing of its format.
                     writer = imageio_ffmpeg.write_frames(
