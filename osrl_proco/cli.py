@@ -11,7 +11,8 @@ from .core.errors import UserError, nearest
 
 _COMMANDS = {
     "train": "train an OSRL algorithm, with PROCO or stock, on a task's data",
-    "eval": "run a trained policy: normalised reward and cost",
+    "eval": "run a trained policy: normalised reward and cost, a film of an episode",
+    "viz": "feasibility | dynamics: pictures of what a run has learned",
     "demo": "stock and PROCO on an embedded task: table and picture, in a few minutes",
     "data": "info | split | collect | download: look at, split, make and fetch datasets",
     "cost": "generate | check | show | replay: cost functions, also from a language model",

@@ -103,6 +103,7 @@ class Agent(ABC):
 
     feasibility: FeasibilityLearner | None = None
     batch_size: int
+    limit_at_test = False  # whether the policy acts by `config.cost_limit`, so that every limit needs its own episodes
     feasibility_batch_size: int | None = None
 
     def prepare(self, data: Transitions) -> None:

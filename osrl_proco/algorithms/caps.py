@@ -48,6 +48,8 @@ def allowance(left: Tensor, steps_left: Tensor, gamma: float) -> Tensor:
 class CAPS(Agent):
     """CAPS, and with `config.proco` its twin."""
 
+    limit_at_test = True
+
     def __init__(self, config: Any, problem: Problem) -> None:
         if config.num_heads < 2:
             raise UserError(f"num_heads: at least 2, one for reward and one for cost, not {config.num_heads}")

@@ -63,6 +63,8 @@ class WarmUp:
 class CDTAgent(Agent):
     """OSRL's CDT and its trainer, on windows of the data."""
 
+    limit_at_test = True
+
     def __init__(self, config: Any, problem: Problem) -> None:
         self._config, self._problem, self._noise = config, problem, problem.noise
         self.batch_size = config.batch_size

@@ -16,6 +16,8 @@ from ..envs import EmbeddedTask
 from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.source import FeasibilityData
 
+LEGEND = "Green: the critic calls it feasible. Red: lost. Black line: the true boundary. Dots: training states."
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -74,23 +76,27 @@ def picture(env: EmbeddedTask, critics: dict[str, FeasibilityCritic], states: np
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plane: Any = env.plane()
-    grid = plane.states.reshape(-1, plane.states.shape[-1])
-    truth = env.is_feasible(grid).reshape(plane.states.shape[:2])
     figure, axes = plt.subplots(1, len(critics), figsize=(5.2 * len(critics), 4.2), sharey=True, layout="constrained")
-    shown = plane.project(states[:: max(1, len(states) // 4000)])
     for axis, (title, critic) in zip(np.atleast_1d(axes), critics.items(), strict=True):
-        with torch.no_grad():
-            value = critic.value(torch.as_tensor(grid)).cpu().numpy().reshape(truth.shape)
-        axis.contourf(plane.x, plane.y, value <= 0, levels=[-0.5, 0.5, 1.5], colors=["#f2c6c0", "#cfe8cf"])
-        axis.contour(plane.x, plane.y, truth, levels=[0.5], colors="black", linewidths=2)
-        axis.scatter(shown[:, 0], shown[:, 1], s=1, color="#3060a0", alpha=0.35, linewidths=0)
+        draw(axis, env, critic, states)
         axis.set_title(title)
-        axis.set_xlabel(plane.x_label)
-    np.atleast_1d(axes)[0].set_ylabel(plane.y_label)
-    figure.suptitle(
-        "Green: the critic calls it feasible. Red: lost. Black line: the true boundary. Dots: training states.",
-        fontsize=9,
-    )
+    for axis in np.atleast_1d(axes)[1:]:
+        axis.set_ylabel("")
+    figure.suptitle(LEGEND, fontsize=9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def draw(axis: Any, env: EmbeddedTask, critic: FeasibilityCritic, states: np.ndarray) -> None:
+    """One critic's feasible set over the task's plane, the true boundary and recorded states on a Matplotlib axis."""
+    plane = env.plane()
+    grid = plane.states.reshape(-1, plane.states.shape[-1])
+    truth = env.is_feasible(grid).reshape(plane.states.shape[:2])
+    shown = plane.project(states[:: max(1, len(states) // 4000)])
+    with torch.no_grad():
+        value = critic.value(torch.as_tensor(grid, device=critic.obs_mean.device)).cpu().numpy().reshape(truth.shape)
+    axis.contourf(plane.x, plane.y, value <= 0, levels=[-0.5, 0.5, 1.5], colors=["#f2c6c0", "#cfe8cf"])
+    axis.contour(plane.x, plane.y, truth, levels=[0.5], colors="black", linewidths=2)
+    axis.scatter(shown[:, 0], shown[:, 1], s=1, color="#3060a0", alpha=0.35, linewidths=0)
+    axis.set(xlabel=plane.x_label, ylabel=plane.y_label)
+    axis.set(xlim=(plane.x[0], plane.x[-1]), ylim=(plane.y[0], plane.y[-1]))

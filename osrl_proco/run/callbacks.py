@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..algorithms.agent import Agent, Info
+from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
 from ..proco.source import FeasibilityData
@@ -95,7 +96,11 @@ class Log(Callback):
 
 
 class Evaluate(Callback):
-    """Rows of eval.csv (an episode each), every `every` updates (0: only at the end)."""
+    """Rows of eval.csv (an episode each), every `every` updates (0: only at the end).
+
+    Where the simulator is slow, as many processes step it as the run has threads; elsewhere it is done before they
+    would have started.
+    """
 
     name = "evaluate"
 
@@ -115,13 +120,14 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         runs = evaluate(
-            agent.policy(),
+            agent.policy,
             self.task,
             episodes=self.config.eval_episodes,
             seed=EVAL_SEED,
             cost_limit=self.config.report_cost_limit,
             episode_len=self.episode_len,
             device=self.device,
+            workers=min(self.config.threads, default_workers(self.task)),
         )
         self.folder.append("eval.csv", [{"step": step, **dataclasses.asdict(run)} for run in runs])
         means = summary(runs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from ..algorithms.agent import Agent, Problem
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.random import Streams, drawing_from
+from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
@@ -28,12 +30,18 @@ class Trained:
     device: str
 
 
-def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None) -> Trained:
+def load_policy(
+    folder: RunFolder, device: str = "auto", algo: str | None = None, cost_limit: float | None = None
+) -> Trained:
     """The policy of a run's last checkpoint.
+
+    cost_limit: what policies that act by a limit are told at test time; by default what the run trained with.
 
     Raises UserError if the folder holds no run, or the checkpoint is missing, damaged or not of `algo` (when given).
     """
     config = parse([], base=folder.read_config())
+    if cost_limit is not None:
+        config = dataclasses.replace(config, cost_limit=cost_limit)
     device = resolve_device(device)
     state = folder.load(algorithm(algo).name if algo else config.algo, device)
     task = load_task(folder.task)
@@ -59,3 +67,9 @@ def load_policy(folder: RunFolder, device: str = "auto", algo: str | None = None
         ) from None
     agent.train(False)
     return Trained(agent, config, task, step, problem.episode_len, device)
+
+
+def critic_of(agent: Agent) -> FeasibilityCritic | None:
+    """The feasibility critic of an agent: PROCO's, or a stock algorithm's own (FISOR); None where there is none."""
+    learner = agent.feasibility or getattr(agent, "cost", None)
+    return learner.critic if isinstance(learner, FeasibilityLearner) else None

@@ -126,6 +126,20 @@ def training_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple
     return split.safe, split.unsafe
 
 
+def recorded(task: Task, file: str | Path | None, accept: str = "") -> Transitions:
+    """Everything that was recorded, violations included: of `file`, else the task's own dataset. On the CPU.
+
+    Raises UserError where there is neither.
+    """
+    if file is not None:
+        return load_file(file, task, accept=accept)
+    env = make_env(task)
+    try:
+        return load_dataset(env, task.id, accept=accept)
+    finally:
+        env.close()
+
+
 def _load(config: ProcoConfig, env: gym.Env | None, task: Task, file: str | Path | None) -> Transitions:
     if env is not None:
         return load_dataset(env, task.id, file, accept=config.accept)

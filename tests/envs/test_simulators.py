@@ -54,7 +54,7 @@ def test_evaluation_is_seeded():
         return torch.tensor([[0.5, 0.1]]).expand(len(observations), 2)
 
     settings = {"episodes": 2, "cost_limit": 10, "episode_len": 60, "progress": False}
-    first, again = (evaluate(Stateless(forward), task, seed=4, **settings) for _ in range(2))
+    first, again = (evaluate(lambda: Stateless(forward), task, seed=4, **settings) for _ in range(2))
     assert first == again
     assert [e.seed for e in first] == [4, 5]
     assert first[0].ret != first[1].ret

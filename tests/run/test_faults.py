@@ -65,7 +65,7 @@ class Broken:
 
 def test_a_policy_that_answers_nan_is_not_called_safe():
     with pytest.raises(UserError, match=r"episode with seed 7: the policy's action is not finite"):
-        evaluate(Broken(), load_task("OfflineBrake"), episodes=2, seed=7, cost_limit=10.0, progress=False)
+        evaluate(Broken, load_task("OfflineBrake"), episodes=2, seed=7, cost_limit=10.0, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_simulator_that_does_not_say_what_it_costs_is_not_called_safe(monkeypa
     monkeypatch.setattr(BrakeEnv, "step", lambda self, action: answer)
     still = SimpleNamespace(reset=lambda *_: None, act=lambda o: torch.zeros(len(o), 1), observe=lambda *_: None)
     with pytest.raises(UserError, match=message):
-        evaluate(still, load_task("OfflineBrake"), episodes=1, seed=0, cost_limit=10.0, progress=False)
+        evaluate(lambda: still, load_task("OfflineBrake"), episodes=1, seed=0, cost_limit=10.0, progress=False)
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path, monkeypatch, capsys):

@@ -31,7 +31,7 @@ def test_a_run_leaves_what_it_promises(tmp_path, capsys, algo, proco):
     assert ("rollout/violating" in metrics[0]) == (proco == "true")
     assert main(["eval", "--path", str(tmp_path / "run"), "--eval_episodes", "2", "--seed", "7"]) == 0
     assert "normalised cost" in capsys.readouterr().out
-    assert [r["seed"] for r in rows(tmp_path / "run" / "evaluation-seed7.csv")] == ["7", "8"]
+    assert [r["episode_seed"] for r in rows(tmp_path / "run" / "evaluation-seed7.csv")] == ["7", "8"]
 
 
 def test_the_same_seed_gives_the_same_run(tmp_path):
