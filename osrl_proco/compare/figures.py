@@ -125,7 +125,7 @@ def profiles(found: Robust) -> dict[str, Figure]:
         colour = colours(list(arms))
         traces: list[dict[str, Any]] = []
         for arm, profile in arms.items():
-            line = {"type": "scatter", "mode": "lines", "name": _text(arm), "legendgroup": _text(arm)}
+            line: dict[str, Any] = {"type": "scatter", "mode": "lines", "name": _text(arm), "legendgroup": _text(arm)}
             line["x"] = [_rounded(t) for t in profile.thresholds]
             if found.runs[arm] > 1:
                 for edge, fill in ((profile.low, "none"), (profile.high, "tonexty")):
@@ -135,8 +135,8 @@ def profiles(found: Robust) -> dict[str, Figure]:
                     )
             style = {"color": colour[arm], "dash": "dot" if _stock(arm) else "solid"}
             traces.append({**line, "y": profile.share, "line": style})
-        line = {**_SAFE_LINE, "x0": SAFE, "x1": SAFE, "y0": 0, "y1": 1, "yref": "paper"}
-        shapes = [line] if score == "normalized_cost" else []
+        limit = {**_SAFE_LINE, "x0": SAFE, "x1": SAFE, "y0": 0, "y1": 1, "yref": "paper"}
+        shapes = [limit] if score == "normalized_cost" else []
         layout = _layout(f"{TITLES[score]} τ", "share of runs with a score above τ", shapes=shapes)
         figures[score] = {"data": traces, "layout": layout}
     return figures

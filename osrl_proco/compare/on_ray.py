@@ -7,6 +7,7 @@ whose worker or node is lost is started again elsewhere, and goes on from the ru
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -84,7 +85,9 @@ class RayEngine:
         self.slots, self._gpus = slots, gpus
         try:
             if not ray.is_initialized():
-                ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level="ERROR")
+                ray.init(
+                    address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level=logging.ERROR
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"--engine ray: no Ray cluster answers ({first_line(error)}); start one with `ray start --head`, or "

@@ -106,7 +106,7 @@ def _facts(record: Record) -> str:
     def of(key: str) -> str:
         return ", ".join(dict.fromkeys(str(r[key]) for r in record.rows if r[key]))
 
-    counts = f"{len({r['task'] for r in record.rows})} tasks, {len({r['arm'] for r in record.rows})} algorithms"
+    counts = f"tasks: {len({r['task'] for r in record.rows})}, algorithms: {len({r['arm'] for r in record.rows})}"
     seeds = ", ".join(map(str, sorted({r["seed"] for r in record.rows})))
     parts = [f"{counts}, seeds {seeds}, {len(record.rows)} episodes", f"presets: {of('preset')}"]
     parts += [f"commit {of('commit')}"] if of("commit") else []

@@ -16,6 +16,8 @@ from .rows import write_table
 from .tables import NOTE, latex, markdown
 
 INSTALL = "pip install 'osrl-proco[report]'"
+# what the seeds of one cell must share -> what it is called
+_SAME = {"configuration": "settings", "step": "numbers of updates", "commit": "commits", "versions": "versions"}
 ROBUST = ("score", "arm", "iqm", "low", "high", "runs_per_task", "tasks")
 
 
@@ -67,14 +69,9 @@ def remarks(record: Record) -> list[str]:
         found.append(f"{len(names)} runs have no rows: {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}")
     mixed: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in record.rows:
-        for key in ("configuration", "commit", "versions", "step"):
+        for key in _SAME:
             mixed[(row["task"], row["arm"])][key].add(str(row[key]))
-    for key, what in (
-        ("configuration", "settings"),
-        ("step", "numbers of updates"),
-        ("commit", "commits"),
-        ("versions", "versions"),
-    ):
+    for key, what in _SAME.items():
         odd = [f"{arm} on {task}" for (task, arm), values in mixed.items() if len(values[key]) > 1]
         if odd:
             found.append(f"seeds of different {what} are averaged: {', '.join(odd[:5])}{' ...' if odd[5:] else ''}")
@@ -96,14 +93,17 @@ def joined(folders: Sequence[Path]) -> Record:
         if not folder.is_dir():
             raise UserError(f"--from {folder}: no such folder")
         record = of_folder(folder)
-        keys = {(r["task"], r["arm"], r["seed"]): f"{r['configuration']} {r['data']}" for r in record.rows}
+        keys: dict[tuple[str, str, int], str] = {
+            (r["task"], r["arm"], r["seed"]): f"{r['configuration']} {r['data']}" for r in record.rows
+        }
         clash = {arm for (task, arm, seed), made in keys.items() if settled.get((task, arm, seed), made) != made}
-        renamed = {arm: f"{arm} ({folder.resolve().name})" for arm in clash}
+        renamed: dict[str, str] = {str(arm): f"{arm} ({folder.resolve().name})" for arm in clash}
         known = {(t, renamed.get(a, a), s) for t, a, s in keys} & settled.keys()
         for name in ("rows", "runs", "curves"):
             items = [{**item, "arm": renamed.get(item["arm"], item["arm"])} for item in getattr(record, name)]
             getattr(whole, name).extend(i for i in items if (i["task"], i["arm"], i["seed"]) not in known)
-        settled |= {(t, renamed.get(a, a), s): made for (t, a, s), made in keys.items()}
+        for (task, arm, seed), made in keys.items():
+            settled[(task, renamed.get(arm, arm), seed)] = made
         whole.notices += [n for n in record.notices if n not in whole.notices]
         whole.notices += [f"{arm}: has other settings in {folder}, and is called {new}" for arm, new in renamed.items()]
         whole = dataclasses.replace(whole, command=whole.command or record.command)

@@ -1,4 +1,4 @@
-"""Interquartile means and performance profiles with stratified bootstrap intervals, by rliable (Agarwal et al., 2021)."""
+"""Interquartile means and performance profiles with stratified bootstrap intervals (rliable)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def robust(rows: Sequence[dict[str, Any]]) -> Robust:
             highest = max(float(x.max()) for x in scores.values())
             thresholds = np.linspace(min(lowest, 0.0), max(highest, 1.0), THRESHOLDS)
             shares, bands = library.create_performance_profile(scores, thresholds, reps=PROFILE_RESAMPLES)
-        means[score] = {a: (float(points[a]), *(float(v) for v in np.ravel(intervals[a]))) for a in arms}
+        edges = {a: [float(v) for v in np.ravel(intervals[a])] for a in arms}
+        means[score] = {a: (float(points[a]), edges[a][0], edges[a][1]) for a in arms}
         profiles[score] = {
             a: Profile(*([round(float(v), 4) for v in line] for line in (thresholds, shares[a], *bands[a])))
             for a in arms
