@@ -37,11 +37,14 @@ def main(argv: list[str]) -> int:
     from ..compare import beside as side
     from ..compare.ask import default_flags, fitted, listed, seeds, spoken
     from ..compare.execute import INTERRUPTED, engine_of, execute
-    from ..compare.experiments import TASKS, experiment
+    from ..compare.experiments import TASKS, VIZ, experiment
     from ..compare.grid import Grid
     from ..compare.record import of_folder
     from ..core.files import write_text
 
+    if arguments.table in VIZ:
+        print(f"{arguments.table} is a picture of a run: train one, then {VIZ[arguments.table]} --path DIR")
+        return 0
     chosen = experiment(arguments.table)
     if arguments.collect < 1:
         raise UserError(f"--collect: {arguments.collect} must be 1 or more")

@@ -170,17 +170,15 @@ EXPERIMENTS = {
         ),
     )
 }
+# pictures of a run, which another command makes
 VIZ = {"fig2": "osrl-proco viz feasibility", "fig4b": "osrl-proco viz feasibility"}
 
 
 def experiment(name: str) -> Experiment:
-    """The table called `name`. Raises UserError with the nearest names, and names the command for the figures."""
-    if name in VIZ:
-        raise UserError(f"reproduce {name}: is a picture of one run; make it with {VIZ[name]} --path DIR")
+    """The table called `name`. Raises UserError with the nearest names."""
     if name not in EXPERIMENTS:
-        raise UserError(
-            f"reproduce: no table {name!r} (there are {', '.join(EXPERIMENTS)}){nearest(name, EXPERIMENTS)}"
-        )
+        known = [*EXPERIMENTS, *VIZ]
+        raise UserError(f"reproduce: no table {name!r} (there are {', '.join(known)}){nearest(name, known)}")
     return EXPERIMENTS[name]
 
 

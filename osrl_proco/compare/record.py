@@ -104,7 +104,7 @@ def of_folder(folder: Path) -> Record:
         about |= {"folder": str(run.path.relative_to(folder)), "configuration": configuration(config)}
         record.runs.append({**dict.fromkeys(_RUN, ""), **about, "settings": config, "tail": [], "warnings": []})
     if not record.runs:
-        raise UserError(f"--from {folder}: neither results.csv nor a run's folder is there")
+        raise UserError(f"{folder}: neither results.csv nor a run's folder is there")
     return record
 
 
