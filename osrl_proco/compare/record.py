@@ -29,6 +29,7 @@ from .rows import Row, folder_rows, read_rows, read_table, rows_of, write_rows, 
 
 FAILED = ("task", "arm", "seed", "status", "reason", "log")
 CURVES = ("task", "arm", "seed", "step", "metric", "value")
+_RUN = (*FAILED, "folder", "command", "configuration", "settings", "tail", "warnings")
 POINTS = 100  # per curve, at most
 LINES = 30  # of a log
 _WARNING = re.compile(
@@ -56,7 +57,11 @@ class Record:
         write_rows(self.rows, out / "results.csv")
         write_table([{k: run[k] for k in FAILED} for run in self.failed], out / "failed.csv", FAILED)
         write_table(self.curves, out / "curves.csv", CURVES)
-        about = {"command": self.command, "notices": self.notices, "runs": self.runs}
+        about = {
+            "command": self.command,
+            "notices": self.notices,
+            "runs": [{k: run.get(k, "") for k in _RUN} for run in self.runs],
+        }
         write_text(out / "runs.json", json.dumps(about, indent=1) + "\n")
 
 
@@ -106,9 +111,6 @@ def of_folder(folder: Path) -> Record:
     if not record.runs:
         raise UserError(f"{folder}: neither results.csv nor a run's folder is there")
     return record
-
-
-_RUN = (*FAILED, "folder", "command", "configuration", "settings", "tail", "warnings")
 
 
 def _described(grid: Grid, run: Run, has_rows: bool) -> dict[str, Any]:
