@@ -39,8 +39,8 @@ class Job:
         return list(self.again if self.checkpoint is not None and self.checkpoint.exists() else self.words)
 
     def header(self, process: int) -> str:
-        """The line that each attempt begins its log with."""
-        return f"$ osrl-proco {' '.join(self.command())}  # process {process} on {socket.gethostname()}\n"
+        """The line that each attempt begins its log with; a lost one may have left half a line before it."""
+        return f"\n$ osrl-proco {' '.join(self.command())}  # process {process} on {socket.gethostname()}\n"
 
 
 @dataclass(frozen=True)

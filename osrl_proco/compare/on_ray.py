@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -85,10 +86,10 @@ class RayEngine:
         self.slots, self._gpus = slots, gpus
         try:
             if not ray.is_initialized():
-                ray.init(
-                    address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level=logging.ERROR
-                )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+                address = os.environ.get("RAY_ADDRESS", "auto")
+                _knock(address)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"--engine ray: no Ray cluster answers ({first_line(error)}); start one with `ray start --head`, or "
                 "set RAY_ADDRESS"
@@ -129,3 +130,10 @@ class RayEngine:
             return Outcome("interrupted", "stopped; goes on where it was")
         except errors.RayError as error:
             return Outcome("failed", f"its worker was lost {RETRIES + 1} times: {first_line(error)}")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at a `host:port`, which Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
