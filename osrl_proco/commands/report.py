@@ -12,8 +12,8 @@ def main(argv: list[str]) -> int:
     """Make tables, plots and page again from raw rows; or write a table into a document."""
     parser = argparse.ArgumentParser(
         prog="osrl-proco report",
-        description="Make every table, plot and report.html again from the raw rows in DIR (results.csv of compare; or "
-        "folders of runs). With --into, write the table into a document instead, between <!-- table: NAME --> and "
+        description="Make every table, plot and report.html again from the raw rows in DIR (results.csv of compare, "
+        "or folders of runs; a CSV of raw rows by itself will do). With --into, write the table into a document instead, between <!-- table: NAME --> and "
         "<!-- end of table: NAME -->.",
         allow_abbrev=False,
     )

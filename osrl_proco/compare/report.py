@@ -12,7 +12,7 @@ from ..core.files import make_folder, write_text
 from .page import page
 from .record import Record, of_folder
 from .robust import Robust, robust
-from .rows import write_table
+from .rows import read_rows, write_table
 from .tables import NOTE, latex, markdown
 
 INSTALL = "pip install 'osrl-proco[report]'"
@@ -82,7 +82,7 @@ def remarks(record: Record) -> list[str]:
 
 
 def joined(folders: Sequence[Path]) -> Record:
-    """One record of several folders. The same run found twice counts once.
+    """One record of several folders, or files of raw rows. The same run found twice counts once.
 
     Where two folders have the same arm, task and seed with other settings, the later folder's arms get its name.
     Raises UserError where a folder has nothing.
@@ -90,9 +90,9 @@ def joined(folders: Sequence[Path]) -> Record:
     whole = Record()
     settled: dict[tuple[str, str, int], str] = {}
     for folder in folders:
-        if not folder.is_dir():
+        if not folder.exists():
             raise UserError(f"--from {folder}: no such folder")
-        record = of_folder(folder)
+        record = Record(read_rows(folder)) if folder.is_file() else of_folder(folder)
         keys: dict[tuple[str, str, int], str] = {
             (r["task"], r["arm"], r["seed"]): f"{r['configuration']} {r['data']}" for r in record.rows
         }

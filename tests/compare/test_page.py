@@ -217,6 +217,9 @@ def test_a_table_goes_into_a_document(made, tmp_path, capsys):
     assert first.endswith("| 20% |\n\n<!-- end of table: t -->\nafter\n")
     assert main(words) == 0
     assert document.read_text() == first
+    words[2] = str(made[2] / "results.csv")
+    assert main(words) == 0
+    assert document.read_text() == first
     assert main([*words[:-1], "other"]) == 2
     assert "needs the lines <!-- table: other -->" in capsys.readouterr().err
 
