@@ -25,6 +25,8 @@ import torch
 from tqdm import tqdm
 
 from osrl_proco.costs import load_cost_function
+from osrl_proco.costs.writing.evidence import Assessment
+from osrl_proco.costs.writing.verdict import for_a_person
 from osrl_proco.data.hdf5 import write_hdf5
 from osrl_proco.data.load import load_file
 from osrl_proco.data.statistics import episodes as sums
@@ -74,8 +76,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The figures in Markdown."""
     lines = [
         "| task | transitions | unsafe | of them found | safe called unsafe | lost within 10 steps | "
-        "cost: mean (range) | return: mean | best of the careful | best of the reckless | reference |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "cost: mean (range) | return: mean | best of the careful | best of the reckless | reference | `cost check` |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         returns, costs = np.array(r["returns"]), np.array(r["costs"])
@@ -83,9 +85,21 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"| {r['task']} | {r['transitions']} | {r['unsafe']:.1%} | {_percent(r['found'])} | "
             f"{r['safe_called_unsafe']:.1%} | {r['lost_within_10']:.1%} | {costs.mean():.0f} ({costs.min()} to "
             f"{costs.max()}) | {returns.mean():.4g} | {_best(returns[costs <= LIMIT])} | "
-            f"{_best(returns[costs > LIMIT])} | {r['reference_return'][1]:.4g} |"
+            f"{_best(returns[costs > LIMIT])} | {r['reference_return'][1]:.4g} | {check(r)} |"
         )
     return "\n".join(lines)
+
+
+def counted(row: dict[str, Any]) -> Assessment:
+    """A row's figures as `cost check` counts them."""
+    safe = row["transitions"] - row["unsafe_transitions"]
+    found = row["unsafe_transitions"] - row["missed"]
+    return Assessment(row["unsafe_transitions"], found, safe, round(row["safe_called_unsafe"] * safe))
+
+
+def check(row: dict[str, Any]) -> str:
+    """What `osrl-proco cost check` says of the function by these figures."""
+    return for_a_person(counted(row), load_task(row["task"]))
 
 
 def _best(returns: np.ndarray) -> str:

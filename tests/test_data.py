@@ -120,7 +120,7 @@ def put(row, value):
 BAD = {
     "missing key": (lambda d: d.pop("costs"), "key 'costs' is missing"),
     "wrong width": (spoil("observations", lambda a: np.repeat(a, 2, 1)), r"rows of shape \(4,\)"),
-    "renamed key": (lambda d: d.update(cost=d.pop("costs")), "key 'costs' is missing.*did you mean cost"),
+    "renamed key": (lambda d: d.update(costly=d.pop("costs")), "key 'costs' is missing.*did you mean costly"),
     "size of another task": (
         spoil("observations", lambda a: np.repeat(a[:, :1], 7, 1)),
         r"that is the size of .*OfflinePointRobot-v0",
@@ -137,7 +137,10 @@ BAD = {
     "infinity": (spoil("rewards", put(9, np.inf)), "'rewards' has NaN or infinity"),
     "cost of 2": (spoil("costs", put(5, 2)), "'costs' must hold 0 or 1; row 5"),
     "no end": (spoil("timeouts", np.zeros_like), "no episode ends"),
-    "wild action": (spoil("actions", put((3, 0), 700)), "far outside the action space in 1 rows, the first is row 3"),
+    "wild action": (
+        spoil("actions", put((3, 0), 700)),
+        r"far outside the action space \(-1 to 1\) in 1 rows, the first is row 3",
+    ),
     "empty": (lambda d: d.update({k: v[:0] for k, v in d.items()}), "holds no transition"),
 }
 

@@ -31,7 +31,8 @@ def whole_file():
     buffer = io.BytesIO()
     n, width = 400, load_task(TASK).obs_dim
     with h5py.File(buffer, "w") as handle:
-        handle["observations"] = handle["next_observations"] = rng.normal(size=(n, width)).astype("f4")
+        states = rng.normal(size=(n + 1, width)).astype("f4")
+        handle["observations"], handle["next_observations"] = states[:-1], states[1:]
         handle["actions"] = rng.uniform(-1, 1, (n, 2)).astype("f4")
         handle["rewards"] = rng.normal(size=n).astype("f4")
         handle["costs"] = (rng.random(n) < 0.1).astype("f4")

@@ -1,22 +1,35 @@
 """Algorithms behind one contract: see agent.py for it, registry.py for the list."""
 
+from typing import TYPE_CHECKING
+
+from ..core.lazy import lazily
 from .registry import Algorithm, algorithm, algorithms, register
 
-__all__ = ["Agent", "Algorithm", "Policy", "ProcoMixin", "ProcoSettings", "algorithm", "algorithms", "register"]
+if TYPE_CHECKING:
+    from .agent import Agent, Policy, Problem
+    from .osrl import OsrlAgent, ProcoMixin, ProcoSettings
 
-_LAZY = {
-    "Agent": ("agent", "Agent"),
-    "Policy": ("agent", "Policy"),
-    "ProcoMixin": ("osrl", "ProcoMixin"),
-    "ProcoSettings": ("osrl", "ProcoSettings"),
-}
+__all__ = [
+    "Agent",
+    "Algorithm",
+    "OsrlAgent",
+    "Policy",
+    "Problem",
+    "ProcoMixin",
+    "ProcoSettings",
+    "algorithm",
+    "algorithms",
+    "register",
+]
 
-
-def __getattr__(name: str) -> object:
-    # What needs torch is imported when it is asked for, so that flags are read before torch loads.
-    if name not in _LAZY:
-        raise AttributeError(name)
-    import importlib
-
-    module, attribute = _LAZY[name]
-    return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+__getattr__ = lazily(
+    __name__,
+    {
+        "Agent": "agent",
+        "OsrlAgent": "osrl",
+        "Policy": "agent",
+        "Problem": "agent",
+        "ProcoMixin": "osrl",
+        "ProcoSettings": "osrl",
+    },
+)

@@ -64,7 +64,7 @@ class CDTAgent(Agent):
     """OSRL's CDT and its trainer, on windows of the data."""
 
     def __init__(self, config: Any, problem: Problem) -> None:
-        self._config, self._problem = config, problem
+        self._config, self._problem, self._noise = config, problem, problem.noise
         self.batch_size = config.batch_size
         self._fixed = config.compat == "fixed"
         self._published = published(config.task)
@@ -180,7 +180,7 @@ class CDTAgent(Agent):
         return None
 
     def update(self, batch: Windows, feasibility: FeasibilityBatch | None = None) -> Info:
-        with drawing_from(self._problem.noise):
+        with drawing_from(self._noise):
             self.trainer.train_one_step(*batch)
         return {**self._recorder.info, "cdt/target_return": self.target_return}
 

@@ -302,6 +302,8 @@ class FISORConfig:
     ema_tau: float = 0.001
     # Expectile of the reward value, in (0.5, 1)
     reward_expectile: float = 0.9
+    # h of an unsafe state in the stock critic, as published (with PROCO: --h_max)
+    stock_h_max: float = 25.0
     # Temperature of the reward advantage in feasible states
     reward_temperature: float = 3.0
     # Largest weight of an action in a feasible state

@@ -32,7 +32,7 @@ from ..data.trajectories import Trajectories
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from .agent import Agent, Info, Problem
-from .osrl import Recorder, accepted, ended
+from .osrl import Recorder, accepted
 
 OPTIMIZERS = ("actor_optim", "nu_optim", "chi_optim", "lmbda_optim", "tau_optim")
 LARGEST = 0.999  # of an action's share of the largest action, before its atanh: 1 would be infinitely far out
@@ -42,7 +42,7 @@ class COptiDICEAgent(Agent):
     """OSRL's COptiDICE and its trainer; what its constructor wants to know of the data comes in `prepare`."""
 
     def __init__(self, config: Any, problem: Problem) -> None:
-        self._config, self._problem = config, problem
+        self._config, self._limit, self._noise = config, problem.max_action, problem.noise
         self.batch_size = config.batch_size
         self._fixed = config.compat == "fixed"
         given = {
@@ -92,7 +92,7 @@ class COptiDICEAgent(Agent):
         """The actions (N, act_dim) as the Gaussian before the tanh shall give them."""
         if not self._fixed:
             return actions
-        return (actions / self._problem.max_action).clamp(-LARGEST, LARGEST).atanh()
+        return (actions / self._limit).clamp(-LARGEST, LARGEST).atanh()
 
     def update(self, batch: Marked, feasibility: FeasibilityBatch | None = None) -> Info:
         config, rows = self._config, batch.rows
@@ -105,7 +105,7 @@ class COptiDICEAgent(Agent):
                 excess = self.feasibility.critic.excess(rows.observations, rows.actions)
             costs = (excess / config.h_max).clamp_max(1.0)
             learned["feasibility/excess"] = costs.mean()
-        with drawing_from(self._problem.noise):
+        with drawing_from(self._noise):
             self.trainer.train_one_step(
                 (
                     rows.observations,
@@ -113,7 +113,7 @@ class COptiDICEAgent(Agent):
                     self._cloned(rows.actions),
                     rows.rewards * config.reward_scale,
                     costs,
-                    ended(rows, config.stop_at_timeouts),
+                    rows.terminals,
                     batch.mark,
                 )
             )
@@ -122,7 +122,7 @@ class COptiDICEAgent(Agent):
     @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
         actions = self.model.actor(observations, deterministic=True, with_logprob=False)[0]
-        limit = self._problem.max_action
+        limit = self._limit
         return actions * limit if self._fixed else actions.clamp(-limit, limit)
 
     def parts(self) -> dict[str, Any]:

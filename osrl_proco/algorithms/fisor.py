@@ -57,31 +57,27 @@ class FISOR(Agent):
         self.config, self.problem = config, problem
         self.batch_size, self.feasibility_batch_size = config.batch_size, config.critic_batch_size
         obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
+        critic = {"gamma": config.gamma, "tau": config.tau, "lr": config.critic_lr, "device": device}
+        sizes = (obs_dim, act_dim, config.c_hidden_sizes)
         self.reward = IQLCritic(
-            "reward",
-            obs_dim,
-            act_dim,
-            config.c_hidden_sizes,
-            expectile=config.reward_expectile,
-            gamma=config.gamma,
-            tau=config.tau,
-            lr=config.critic_lr,
-            device=device,
-            fresh=True,
-            init="xavier",
+            "reward", *sizes, expectile=config.reward_expectile, fresh=True, init="xavier", **critic
         )
-        rates = {"lr": config.critic_lr, "polyak": config.tau}
-        if config.proco:
-            self.cost = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device, **rates)
-            self.feasibility = self.cost
-        else:
-            settings = replace(ProcoSettings.of(config), feasibility_gamma=config.gamma, h_of="reached")
-            self.cost = FeasibilityLearner.create(obs_dim, act_dim, settings, device, **rates, network=_xavier)
         width, blocks = config.a_hidden_sizes[0], len(config.a_hidden_sizes)
         self.actor = ScoreNetwork(obs_dim, act_dim, steps=LEVELS, width=width, blocks=blocks).to(device)
         self.actor_average = deepcopy(self.actor).requires_grad_(False)
         self.actor_optimizer = adam(self.actor.parameters(), config.actor_lr)
         self.actor_steps = 0
+        if config.proco:
+            self.cost = self.feasibility = FeasibilityLearner.create(
+                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr, polyak=config.tau
+            )
+        else:
+            settings = replace(
+                ProcoSettings.of(config), h_max=config.stock_h_max, feasibility_gamma=config.gamma, h_of="reached"
+            )
+            self.cost = FeasibilityLearner.create(
+                obs_dim, act_dim, settings, device, lr=config.critic_lr, polyak=config.tau, network=_xavier
+            )
         self.alphas, self.products = (x.to(device) for x in noise_schedule(LEVELS))
         self.return_scale: Tensor | None = None  # only where the task has no reference returns
         if problem.reference_returns is None:

@@ -174,7 +174,6 @@ class OsrlAgent(Agent):
         stock = order[order.index(ProcoMixin) + 1]
         self.batch_size = config.batch_size
         self._noise, self._scales = problem.noise, (config.reward_scale, config.cost_scale)
-        self._stop_at_timeouts = config.stop_at_timeouts
         self.model: Any = model_class(**accepted(stock, given), proco=settings)
         self._recorder = Recorder()
         rates = {k: v for k, v in accepted(trainer_class, given).items() if k not in ("reward_scale", "cost_scale")}
@@ -196,7 +195,8 @@ class OsrlAgent(Agent):
                 batch.actions,
                 batch.rewards * self._scales[0],
                 batch.costs * self._scales[1],
-                ended(batch, self._stop_at_timeouts),
+                # OSRL also stops bootstrapping at time limits, where the task does not end: --stop_at_timeouts.
+                batch.terminals,
             )
         return dict(self._recorder.info)
 
@@ -210,11 +210,6 @@ class OsrlAgent(Agent):
             "optimizers": {name: getattr(self.model, name) for name in self._optimizers},
             "changing": Attributes(self.model, self._changing),
         }
-
-
-def ended(batch: Transitions, stop_at_timeouts: bool) -> Tensor:
-    """Where bootstrapping stops (N,): at terminals. OSRL also stops at time limits, where the task does not end."""
-    return torch.maximum(batch.terminals, batch.timeouts) if stop_at_timeouts else batch.terminals
 
 
 def accepted(stock: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="osrl-proco report",
         description="Make every table, plot and report.html again from the raw rows in DIR (results.csv of compare, "
-        "or folders of runs; a CSV of raw rows by itself will do). With --into, write the table into a document instead, between <!-- table: NAME --> and "
-        "<!-- end of table: NAME -->.",
+        "or folders of runs; a CSV of raw rows by itself will do). With --into, write the table into a document "
+        "instead, between <!-- table: NAME --> and <!-- end of table: NAME -->.",
         allow_abbrev=False,
     )
     parser.add_argument("--from", dest="sources", nargs="+", required=True, type=Path, metavar="DIR", help="raw rows")

@@ -24,3 +24,8 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its kind where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """A stranger's text on one line of at most `most` characters, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text[:most])

@@ -134,7 +134,8 @@ def read_mapping(path: str | Path, what: str = "") -> dict[str, Any]:
         raise UserError(
             f"{label}: not valid YAML{where} ({getattr(error, 'problem', None) or first_line(error)})"
         ) from None
-    except (ValueError, OverflowError, RecursionError) as error:  # `!!int abc`, 31 February, ten thousand digits
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+        # `!!int abc`, `!!bool abc`, 31 February, ten thousand digits
         raise UserError(f"{label}: not valid YAML ({first_line(error)})") from None
     if not isinstance(content, dict):
         raise UserError(f"{label}: expected a mapping of names to values")

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 from tqdm.auto import tqdm
 
 from ..core.errors import UserError, first_line, nearest
+from ..core.files import make_folder, read_json, write_text
 from .hdf5 import DSRL_FILE
+from .stored import open_hdf5
 
 HOST = "https://huggingface.co/datasets/YYY-45/DSRL/resolve/main/"  # DSRL's own, since November 2025
 MIRRORS = "OSRL_PROCO_MIRRORS"  # environment: addresses, separated by spaces or commas, tried before HOST
@@ -42,7 +43,12 @@ def dataset_file(task_id: str) -> str:
 
 
 def dataset_folder() -> Path:
-    """Where DSRL keeps its files: DSRL_DATASET_DIR, or its default in the home folder."""
+    """Where DSRL keeps its files: DSRL_DATASET_DIR, or its default in the home folder; made, where it is not there.
+
+    Raises UserError for a folder that cannot be used: dsrl itself fails at its import then.
+    """
+    named = os.environ.get("DSRL_DATASET_DIR")
+    make_folder(named or os.path.expanduser("~/.dsrl/datasets"), "DSRL_DATASET_DIR" if named else "folder")
     from dsrl import offline_env
 
     return Path(offline_env.DATASET_PATH)
@@ -64,8 +70,8 @@ def download(task_id: str, mirrors: Sequence[str] = (), sha256: str | None = Non
         return path
     hosts = [*mirrors, *os.environ.get(MIRRORS, "").replace(",", " ").split(), HOST]
     said = []
+    make_folder(path.parent, "folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path):
             for host in dict.fromkeys(hosts):
                 try:
@@ -105,6 +111,8 @@ class _Stated:
 
 def _from_host(url: str, path: Path, sha256: str | None) -> None:
     """Get `url` into `path`. Raises _HostFailed after `ATTEMPTS` attempts in a row that brought nothing."""
+    if not re.match(r"https?://[^/\s]", url, re.IGNORECASE):
+        raise _HostFailed("no address (it must begin with http:// or https://)")
     partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".partial.json")
     failures = 0
     while True:
@@ -118,6 +126,8 @@ def _from_host(url: str, path: Path, sha256: str | None) -> None:
             if error.code == 416:  # the kept part is none of this file's
                 _discard(partial, note)
             reason = f"HTTP status {error.code}"
+        except (http.client.InvalidURL, ValueError, UnicodeError) as error:
+            raise _HostFailed(f"no address that can be asked ({first_line(error)})") from None
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = first_line(error)
         failures = 0 if partial.exists() and partial.stat().st_size > before else failures + 1
@@ -151,7 +161,7 @@ def _attempt(url: str, partial: Path, note: Path) -> _Stated:
             start, resumed = 0, False
             _discard(partial, note)
             raise ConnectionError("the file has changed on the host")
-        note.write_text(json.dumps({"url": url, "tag": stated.tag}))
+        write_text(note, json.dumps({"url": url, "tag": stated.tag}))
         with (
             partial.open("ab" if resumed else "wb") as file,
             tqdm(total=stated.size, initial=start, unit="B", unit_scale=True, desc=partial.stem) as bar,
@@ -178,10 +188,10 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _kept(partial: Path, note: Path, url: str) -> tuple[int, str]:
     """Bytes of an earlier attempt that can be built on, and the tag they belong to."""
     try:
-        before = json.loads(note.read_text())
+        before = read_json(note)
         if before["url"] == url and before["tag"] and not before["tag"].startswith("W/"):
             return partial.stat().st_size, before["tag"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, UserError, KeyError, TypeError, AttributeError):
         pass
     return 0, ""
 
@@ -201,9 +211,9 @@ def _check(partial: Path, stated: _Stated, sha256: str | None) -> None:
                 f"gave other bytes than it should (SHA-256 {digest.hexdigest()[:16]}..., not {wanted[:16]}...)"
             )
     try:
-        with h5py.File(partial, "r") as handle:
+        with open_hdf5(partial) as (handle, _):
             list(handle)
-    except (OSError, RuntimeError) as error:
+    except (UserError, OSError, RuntimeError) as error:
         raise _HostFailed(f"gave no HDF5 file ({first_line(error)})") from None
 
 

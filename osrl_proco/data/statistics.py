@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .trajectories import Trajectories
 from .transitions import Transitions
 
 LOST_WITHIN = 10
@@ -16,10 +17,8 @@ LOST_WITHIN = 10
 
 def episodes(data: Transitions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, cost and length of each episode (each (E,)); a cut run counts as one."""
-    ends = torch.nonzero(data.last > 0).squeeze(1).numpy() + 1
-    starts = np.concatenate([[0], ends[:-1]])
-    sums = [np.add.reduceat(c.numpy().astype(np.float64), starts) for c in (data.rewards, data.costs)]
-    return sums[0], sums[1], ends - starts
+    found = Trajectories.of(data)
+    return found.returns.numpy(), found.cost_returns.numpy(), found.lengths.numpy()
 
 
 def lost(data: Transitions, within: int = LOST_WITHIN) -> Tensor:

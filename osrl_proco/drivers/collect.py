@@ -19,13 +19,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 from tqdm.auto import tqdm
 
 from ..core.errors import UserError, first_line
+from ..core.files import make_folder, read_text, replacing, write_text
 from ..data.hdf5 import write_hdf5
+from ..data.stored import open_hdf5
 from ..data.transitions import KEYS
 from ..envs.make import make_env
 from ..tasks.task import Task
@@ -76,27 +78,38 @@ def drive_episode(task: Task, seed: int, index: int) -> dict[str, np.ndarray]:
     while not (terminated or truncated):
         action = drive(env, observation, who, rng)
         following, reward, terminated, truncated, info = env.step(action)
-        cost = float(info.get("cost", 0.0) > 0)
+        where = f"{task.id}: episode {index}, step {len(rows)}"
+        if "cost" not in info:  # missing is not safe
+            raise UserError(f"{where}: the simulator reports no 'cost' in its info; nothing can be recorded as safe")
+        for what, value in (("action", action), ("observation", following), ("reward", reward), ("cost", info["cost"])):
+            _require_finite(value, f"{where}: the {what}")
+        cost = float(info["cost"] > 0)
         rows.append((observation, action, following, reward, cost, float(terminated), float(truncated)))
         observation = following
     env.close()
     return {k: np.asarray(v, dtype=np.float32) for k, v in zip(KEYS, zip(*rows, strict=True), strict=True)}
 
 
+def _require_finite(value: Any, what: str) -> None:
+    """Raise UserError for NaN, infinity, and what is no number."""
+    try:
+        finite = bool(np.isfinite(np.asarray(value, dtype=np.float64)).all())
+    except (TypeError, ValueError):
+        raise UserError(f"{what} is {str(value)[:40]!r}, no number; the simulator is broken here") from None
+    if not finite:
+        raise UserError(f"{what} is NaN or infinite; the simulation is unstable there, choose another --seed")
+
+
 def _drive_and_keep(task: Task, seed: int, parts: Path, index: int) -> None:
     """Drive one episode and put its shard in place, whole."""
     warnings.simplefilter("ignore")  # the simulators' deprecation notices, once per worker
     shard = _shard(parts, index)
-    unfinished = shard.with_suffix(f".{os.getpid()}")
     arrays = drive_episode(task, seed, index)
     try:
-        with unfinished.open("wb") as file:
+        with replacing(shard) as unfinished, unfinished.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-        unfinished.replace(shard)
-    except OSError as error:
-        raise UserError(
-            f"{parts}: {first_line(error)}; the finished episodes are kept, make room and run the command again"
-        ) from None
+    except UserError as error:
+        raise UserError(f"{error}; the finished episodes are kept, make room and run the command again") from None
 
 
 def _in_processes(work: partial[None], jobs: Iterable[int], workers: int) -> Iterator[None]:
@@ -139,24 +152,29 @@ def _shard(parts: Path, index: int) -> Path:
 
 
 def _read(shard: Path) -> dict[str, np.ndarray]:
-    with np.load(shard) as file:
-        return dict(file)
+    try:
+        with np.load(shard, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:
+        raise UserError(f"{shard}: damaged ({first_line(error)}); remove it and run the command again") from None
 
 
 def _open_parts(parts: Path, settings: dict[str, object]) -> None:
     """Make the folder of finished episodes, or go on with one of the same collection."""
     note = parts / "settings.json"
     try:
-        if note.exists():
-            if note.read_text() != json.dumps(settings):
-                raise UserError(f"{parts}: holds episodes of another collection; remove it or change --out")
-            return
-        parts.mkdir(parents=True, exist_ok=True)
-        unfinished = note.with_suffix(".partial")
-        unfinished.write_text(json.dumps(settings))
-        unfinished.replace(note)
-    except OSError as error:
-        raise UserError(f"--out: {parts} cannot be written ({first_line(error)}); name another place") from None
+        there = note.exists()
+    except OSError:  # a file where a folder should be
+        there = False
+    if there:
+        if read_text(note) != json.dumps(settings):
+            raise UserError(f"{parts}: holds episodes of another collection; remove it or change --out")
+        return
+    try:
+        make_folder(parts, "--out:")
+        write_text(note, json.dumps(settings))
+    except UserError as error:
+        raise UserError(f"{error}; it cannot be written there, name another place") from None
 
 
 def is_there(out: Path, settings: Mapping[str, object]) -> bool:
@@ -164,9 +182,9 @@ def is_there(out: Path, settings: Mapping[str, object]) -> bool:
     if not out.exists():
         return False
     try:
-        with h5py.File(out, "r") as handle:
+        with open_hdf5(out) as (handle, _):
             same = all(handle.attrs.get(k) == v for k, v in settings.items())
-    except OSError:
+    except (UserError, OSError, RuntimeError, ValueError):
         same = False
     if not same:
         raise UserError(f"{out}: is there already and holds something else; remove it or change --out")

@@ -1,18 +1,17 @@
-"""Embedded tasks with a known feasible set, registered with Gymnasium when osrl_proco is imported."""
+"""Embedded tasks with a known feasible set, which `gymnasium.make` knows once osrl_proco is imported."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from gymnasium.envs.registration import register, registry
+from ..core.lazy import lazily
+from .registration import register_embedded
 
-from .base import EmbeddedTask, Plane
-from .brake import BrakeEnv
-from .point_robot import PointRobotEnv
+if TYPE_CHECKING:
+    from .base import EmbeddedTask, Plane
+    from .brake import BrakeEnv
+    from .point_robot import PointRobotEnv
 
 __all__ = ["BrakeEnv", "EmbeddedTask", "Plane", "PointRobotEnv", "register_embedded"]
 
-
-def register_embedded() -> None:
-    """Make `gymnasium.make` know the embedded tasks. Calling it twice does no harm."""
-    for id_, env in (("OfflineBrake-v0", BrakeEnv), ("OfflinePointRobot-v0", PointRobotEnv)):
-        if id_ not in registry:
-            register(id=id_, entry_point=f"{env.__module__}:{env.__name__}", max_episode_steps=env.episode_len)
+__getattr__ = lazily(
+    __name__, {"EmbeddedTask": "base", "Plane": "base", "BrakeEnv": "brake", "PointRobotEnv": "point_robot"}
+)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from osrl_proco.core.errors import UserError
+from ..core.errors import UserError
 
 Array = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -126,10 +127,9 @@ class EmbeddedTask(gym.Env, ABC):
         Generated from `dataset_seed` in well under a second; with `h5path`, read from that HDF5 file.
         """
         if h5path is not None:
-            import h5py
+            from ..data.hdf5 import read_hdf5
 
-            with h5py.File(h5path, "r") as file:
-                return {key: file[key][...] for key in file}
+            return dict(read_hdf5(Path(h5path)))
         rng = np.random.default_rng(self.dataset_seed)
         count, length = self.episodes, self.episode_len
         who = self.characters(rng, count)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from ..core.errors import UserError, first_line
+from ..core.files import reason
 from ..tasks.task import Task
 
 _INSTALL = {
@@ -30,6 +32,9 @@ def make_env(task: Task, **kwargs: Any) -> gym.Env:
             import dsrl  # registers DSRL's tasks with Gymnasium
         except ImportError as error:
             raise UserError(f"task {task.id} needs dsrl ({error}); pip install --no-deps dsrl==0.1.0") from None
+        except OSError as error:  # dsrl makes the folder of its datasets when it is imported
+            folder = os.environ.get("DSRL_DATASET_DIR", "")
+            raise UserError(f"DSRL_DATASET_DIR {folder}: {reason(error)}; name a folder that can be made") from None
         missing = getattr(dsrl, "UNAVAILABLE", {}).get(task.simulator)
         if missing:
             raise UserError(f"task {task.id}: no simulator ({missing}); {_INSTALL[task.simulator]}")

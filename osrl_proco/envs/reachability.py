@@ -24,7 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm.auto import trange
 
+from ..core.errors import UserError
+from ..core.files import make_folder, read_bytes, write_bytes
+
 SOLVER = 2  # of the cached solutions
+CACHE_LIMIT = 2**28  # bytes of one
 
 
 @dataclass(frozen=True)
@@ -104,22 +108,15 @@ def cached(key: str, compute: Callable[[], NDArray]) -> NDArray:
     digest = hashlib.sha256(f"{SOLVER}/{key}".encode()).hexdigest()[:16]
     file = base / "osrl_proco" / f"reachability-{digest}"
     try:
-        kept = file.read_bytes()
-    except OSError:
+        kept = read_bytes(file, limit=CACHE_LIMIT)
+    except UserError:
         kept = b""
     if hashlib.sha256(kept[32:]).digest() == kept[:32]:
         return np.load(io.BytesIO(kept[32:]))
     value = compute()
     array = io.BytesIO()
     np.save(array, value)
-    partial = file.with_name(f"{file.name}-{os.getpid()}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(array.getvalue()).digest() + array.getvalue())
-        partial.replace(file)
-    except OSError:
-        pass  # no cache folder to write to: it is computed again next time
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(UserError):  # no cache folder to write to: it is computed again next time
+        make_folder(file.parent, "cache folder")
+        write_bytes(file, hashlib.sha256(array.getvalue()).digest() + array.getvalue())
     return value

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.samplers import Sampler
+from ..data.samplers import Marked, Sampler
 from ..data.transitions import Transitions
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
@@ -171,5 +171,9 @@ class _Mixed:
     def __init__(self, recorded: Sampler, source: FeasibilityData) -> None:
         self._recorded, self._source = recorded, source
 
-    def sample(self, generator: torch.Generator) -> Transitions:
-        return self._source.beside(self._recorded.sample(generator), generator)
+    def sample(self, generator: torch.Generator) -> Transitions | Marked:
+        batch = self._recorded.sample(generator)
+        if isinstance(batch, Marked):  # imagined rows have no mark: they begin no episode
+            rows = self._source.beside(batch.rows, generator)
+            return Marked(rows, torch.cat([batch.mark, batch.mark.new_zeros(len(rows) - len(batch.rows))]))
+        return self._source.beside(batch, generator)

@@ -184,15 +184,18 @@ class RunFolder:
 
 def commit() -> str:
     """The commit of the checkout that this package runs from; "" for an installed wheel."""
-    head = Path(__file__).resolve().parents[2] / ".git" / "HEAD"
+    git = Path(__file__).resolve().parents[2] / ".git"
     with contextlib.suppress(OSError):
-        text = head.read_text().strip()
+        if git.is_file():  # a worktree: the file names its own folder
+            git = Path(git.read_text().removeprefix("gitdir: ").strip())
+        text = (git / "HEAD").read_text().strip()
         if not text.startswith("ref: "):
             return text
-        ref = head.parent / text[5:]
-        if ref.exists():
-            return ref.read_text().strip()
-        for line in (head.parent / "packed-refs").read_text().splitlines():
+        common = git / "commondir"
+        shared = git / common.read_text().strip() if common.is_file() else git
+        if (shared / text[5:]).exists():
+            return (shared / text[5:]).read_text().strip()
+        for line in (shared / "packed-refs").read_text().splitlines():
             if line.endswith(text[5:]):
                 return line.split()[0]
     return ""

@@ -16,8 +16,10 @@ from ..algorithms.agent import Problem
 from ..core.errors import UserError, first_line
 from ..core.files import read_text
 from ..core.random import Streams, derived_seed, drawing_from
-from ..costs import CostFunction
+from ..costs import CostFunction, load_cost_function
 from ..costs.sandbox.checked import load_tried
+from ..data.findings import require_names, settle
+from ..data.labels import label_findings
 from ..data.load import load_dataset, load_file, unsafe_file
 from ..data.split import safe_only
 from ..data.statistics import episodes
@@ -126,9 +128,9 @@ def training_data(config: ProcoConfig, env: gym.Env | None, task: Task) -> tuple
 
 def _load(config: ProcoConfig, env: gym.Env | None, task: Task, file: str | Path | None) -> Transitions:
     if env is not None:
-        return load_dataset(env, task.id, file)
+        return load_dataset(env, task.id, file, accept=config.accept)
     assert file is not None
-    return load_file(file, task)
+    return load_file(file, task, accept=config.accept)
 
 
 def _pre_process(config: ProcoConfig, env: gym.Env | None, task: Task, data: Transitions) -> Transitions:
@@ -172,27 +174,27 @@ class Rule:
     name: str
 
 
-def cost_function(file: str | Path | None, prepared: Prepared) -> Rule:
-    """The cost function in `file`, or the library's for the task, held against the data.
+def cost_function(file: str | Path | None, prepared: Prepared, config: ProcoConfig) -> Rule:
+    """The cost function in `file`, or the library's for the task, held against the recorded labels.
 
-    A file runs here only after it passed the sandbox. Raises UserError for one that calls nothing or everything unsafe.
+    A file runs here only after it passed the sandbox. Raises UserError for one that cannot be meant (see data/labels.py
+    for the findings; `--accept` overrules).
     """
     task = prepared.task
     path = Path(file) if file is not None else task.cost_path
     text = read_text(path, "--cost_function" if file is not None else "")
     if file is not None:
         cost, trial = load_tried(path, task, prepared.data.next_observations.cpu())
-        if not all(trial.enforcement.measures.values()):
-            print(f"Sandbox: {trial.enforcement.report()}")
+        print(f"Sandbox: {trial.enforcement.report()}")
     else:
-        cost = CostFunction(text, task)
+        cost = load_cost_function(path, task)
     labels, known = cost(prepared.data.next_observations), prepared.unsafe
-    share = float(labels.mean())
-    found = float(cost(known.next_observations).mean()) if len(known) else float("nan")
-    if share == 1.0:
-        raise UserError(f"{path}: the cost function calls every recorded state unsafe; nothing would be left to learn")
-    if share == 0.0 and not found > 0.0:
-        raise UserError(f"{path}: the cost function calls no state of the data unsafe, nor any kept aside; check it")
+    share, on_known = float(labels.mean()), cost(known.next_observations)
+    found = float(on_known.mean()) if len(known) else float("nan")
+    recorded = torch.cat([prepared.data.costs, known.costs])
+    # A shift by a row shows only where episodes are whole.
+    last = None if config.safe_only else torch.cat([prepared.data.last, torch.ones_like(known.last)])
+    settle(label_findings(torch.cat([labels, on_known]), recorded, str(path), last=last), require_names(config.accept))
     checked = (
         f"finds {found:.1%} of {len(known)} unsafe transitions kept aside" if len(known) else "nothing to check on"
     )

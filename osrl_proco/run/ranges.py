@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from ..core.errors import UserError
+from ..data.findings import require_names
 from .config import ProcoConfig
 
 MAX_SEED = 2**32 - 1  # NumPy's global generator, which DSRL draws from, takes no larger one
@@ -54,6 +55,7 @@ def check(config: ProcoConfig) -> None:
         raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
     if not 0.5 < config.expectile < 1:
         raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
+    require_names(config.accept)
     if config.seed > MAX_SEED:
         raise UserError(f"--seed: {config.seed} must be at most {MAX_SEED}")
     if config.threads > MAX_THREADS:

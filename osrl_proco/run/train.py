@@ -45,7 +45,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     prepared = prepare(config, task, device)
     rule = None
     if config.proco:
-        rule = cost_function(folder.cost if resume else config.cost_function, prepared)
+        rule = cost_function(folder.cost if resume else config.cost_function, prepared, config)
     with folder.locked():
         if resume:
             _still_the_same(folder, config, prepared)

@@ -114,9 +114,8 @@ def goes_on_bit_for_bit(make, data, updates=12):
     second.load_state_dict(torch.load("state.pt", weights_only=True))
     again = torch.Generator()
     again.set_state(batches.get_state())
-    noise = [a._problem.noise for a in (first, second) if hasattr(a, "_problem")]
-    if noise:
-        noise[1].set_state(noise[0].get_state())
+    if hasattr(first, "_noise"):
+        second._noise.set_state(first._noise.get_state())
     for an_agent, generator in ((first, batches), (second, again)):
         train(an_agent, data, updates, generator)
     assert_same(first.state_dict(), second.state_dict())

@@ -41,7 +41,8 @@ def test_every_parameter_that_should_learn_does_and_no_other(name, proco):
             if parameter.requires_grad and not any(u in p for u in UNREACHED.get(name, ())):
                 assert not still, f"{n}.{p} does not learn"
         for b, buffer in module.named_buffers():
-            assert torch.equal(buffer, before[n][b]), f"{n}.{b} is no parameter, but changed"
+            if b in before[n]:
+                assert torch.equal(buffer, before[n][b]), f"{n}.{b} is no parameter, but changed"
 
 
 @every
@@ -52,18 +53,12 @@ def test_a_saved_agent_goes_on_bit_for_bit(name, proco):
     second = agent(name, proco, seed=9)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for made in (first, second):
-        made_noise(made).manual_seed(4)
+        made.noise_of_the_test.manual_seed(4)
         updates(made, data, 5, seed=8)
     a, b = flat(first.state_dict()), flat(second.state_dict())
     assert a.keys() == b.keys()
     different = [k for k in a if not torch.equal(torch.as_tensor(a[k]), torch.as_tensor(b[k]))]
     assert different == []
-
-
-def made_noise(made):
-    """The stream that updates draw from: the problem's, wherever the agent keeps it."""
-    (noise,) = {v for v in vars(made).values() if isinstance(v, torch.Generator)} or {torch.Generator()}
-    return noise
 
 
 @every
@@ -185,7 +180,7 @@ def test_the_twin_has_the_feasibility_learner_and_it_learns_from_its_own_batch(n
 def test_stock_and_twin_begin_with_the_same_policy(name):
     """So that they differ by what they learn from, not by luck."""
     stock, twin = (dict(modules(agent(name, proco).parts())) for proco in (False, True))
-    same = [n for n in stock if n in twin and "critic" not in n]
+    same = [n for n in stock if n in twin and not n.startswith(("feasibility", "cost"))]
     assert same
     for n in same:
         a, b = stock[n].state_dict(), twin[n].state_dict()

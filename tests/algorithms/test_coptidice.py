@@ -27,6 +27,7 @@ from osrl_kit import (
 from torch.nn import functional as F
 
 from osrl_proco.data.samplers import Marked
+from osrl_proco.proco.source import _Mixed
 
 
 def constant(network, value):
@@ -66,14 +67,21 @@ def test_the_updates_are_osrls_bit_for_bit():
     model = COptiDICE(OBS, ACT, 1.0, "softchi", share, obs_std, act_std, [16, 16], [16, 16], num_nu=2, num_chi=2,
                       episode_len=30)  # fmt: skip
     trainer = COptiDICETrainer(model, None, Silent(), actor_lr=1e-4, critic_lr=1e-4, scalar_lr=1e-4)
-    ours = prepared(data, stop_at_timeouts=True)
+    ours = prepared(data)
     sampler, generator = ours.sampler(data), torch.Generator().manual_seed(3)
     batches = [sampler.sample(generator) for _ in range(150)]
     torch.manual_seed(5)  # what the problem's noise begins with
     for rows, init in batches:
-        done = torch.maximum(rows.terminals, rows.timeouts)
         trainer.train_one_step(
-            (rows.observations, rows.next_observations, rows.actions, rows.rewards * 0.1, rows.costs, done, init)
+            (
+                rows.observations,
+                rows.next_observations,
+                rows.actions,
+                rows.rewards * 0.1,
+                rows.costs,
+                rows.terminals,
+                init,
+            )
         )
     before = torch.get_rng_state()
     for batch in batches:
@@ -198,6 +206,21 @@ def test_the_twin_learns_its_critic_from_its_own_batch_and_the_rest_from_the_dat
     mean = data.observations.mean(0)
     torch.testing.assert_close(ours.feasibility.critic.obs_mean, mean)
     torch.testing.assert_close(ours.feasibility.target.obs_mean, mean)
+
+
+def test_imagined_rows_of_the_full_model_ablation_begin_no_episode():
+    data = transitions(random_episodes())
+    ours = prepared(data)
+
+    class Source:
+        def beside(self, batch, generator):
+            return data.index(torch.arange(len(batch) + 4))
+
+    batch = _Mixed(ours.sampler(data), Source()).sample(torch.Generator().manual_seed(0))
+    plain = ours.sampler(data).sample(torch.Generator().manual_seed(0))
+    assert torch.equal(batch.mark, torch.cat([plain.mark, torch.zeros(4)]))
+    assert len(batch.rows) == 20
+    ours.update(batch)
 
 
 @pytest.mark.parametrize(("proco", "compat"), [(False, "osrl"), (True, "osrl"), (True, "fixed")])

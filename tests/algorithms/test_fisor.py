@@ -322,7 +322,7 @@ def test_on_safe_data_every_state_is_feasible_and_the_weight_is_the_rewards_alon
 
 
 def test_the_twin_takes_procos_settings_and_the_stock_its_own():
-    changes = {"h_max": 3.0, "feasibility_gamma": 0.8, "expectile": 0.7}
+    changes = {"stock_h_max": 3.0, "h_max": 3.0, "feasibility_gamma": 0.8, "expectile": 0.7}
     stock, twin = fisor(**changes), fisor(proco=True, **changes)
     assert twin.feasibility is twin.cost
     assert stock.feasibility is None

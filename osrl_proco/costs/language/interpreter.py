@@ -38,15 +38,24 @@ class _Module:
 
 
 _TORCH, _LINALG = _Module(), _Module()
+_WORD = 4  # bytes of a float32; the budget of numbers counts these, so that it is one of memory, too
 
 
 class Evaluation:
-    """One call of a cost function: local names, a budget of steps and of numbers, the observations (N, obs_dim)."""
+    """One call of a cost function: local names, a budget of steps and of numbers, the observations (N, obs_dim).
 
-    def __init__(self, task: Task, observations: Tensor) -> None:
-        self.task, self.observations = task, observations
+    A number that is not finite can hide later, in a comparison for example, so every result is looked at. `unsound`
+    gathers what was seen, without waiting for the device: NaN where a number was not finite, else 0. It holds one
+    value for every state (N,) where `by_state`; else one in all, which costs a twentieth, and which is NaN too where
+    the sum of finite numbers is not finite, so that NaN means no more than: look again, state by state.
+    """
+
+    def __init__(self, task: Task, observations: Tensor, by_state: bool = False) -> None:
+        self.task, self.observations, self.by_state = task, observations, by_state
         self.names: dict[str, Any] = {"torch": _TORCH, "math": _TORCH}
         self.steps, self.numbers = 0, 0
+        self.unsound = observations.new_zeros(observations.shape[:1] if by_state else ())
+        self._look_at(observations)
 
     def run(self, function: ast.FunctionDef) -> Any:
         """What the function returns. Raises LanguageError where it does what the language does not allow."""
@@ -63,8 +72,11 @@ class Evaluation:
         if self.steps > MAX_STEPS:
             raise LanguageError(node, f"more than {MAX_STEPS} steps: shorten the loop")
 
-    def _meet(self, node: ast.AST, values: list[Any]) -> None:
-        """Before tensors are combined: they have as many axes, and what comes of them is not too large."""
+    def _meet(self, node: ast.AST, values: list[Any]) -> int:
+        """Before tensors are combined: they have as many axes, and what comes of them is not too large.
+
+        Returns how many numbers per state they are together, after broadcasting.
+        """
         tensors = [v for v in values if isinstance(v, Tensor) and v.dim()]
         if len({t.dim() for t in tensors}) > 1:
             raise LanguageError(
@@ -73,22 +85,43 @@ class Evaluation:
                 "with x[..., None] or keepdim=True",
             )
         width = math.prod(max(sizes) for sizes in zip(*(t.shape[1:] for t in tensors), strict=True))
-        self.numbers += width
+        self._charge(node, width * _words(tensors))
+        return width
+
+    def _charge(self, node: ast.AST, numbers: int) -> None:
+        self.numbers += numbers
         if self.numbers > MAX_NUMBERS:
             raise LanguageError(node, f"more than {MAX_NUMBERS} numbers computed per state")
 
     def _guarded(self, node: ast.AST, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Call an operation of the language; whatever it raises becomes a LanguageError with the line."""
-        self._meet(node, [*arguments, *keywords.values()])
+        values = [*arguments, *keywords.values()]
+        before = self.numbers
+        width = self._meet(node, values)
         try:
             value = function(*arguments, **keywords)
         except LanguageError as error:
             raise LanguageError(node, str(error)) from None
         except Exception as error:
             raise LanguageError(node, first_line(error)) from None
-        if not isinstance(value, Tensor) and not is_number(value):
+        if isinstance(value, Tensor):
+            # What was charged beforehand was the largest that could come of it; whole numbers stay charged in full.
+            self.numbers = before + width + math.prod(value.shape[1:]) * (max(_WORD, value.element_size()) // _WORD - 1)
+            self._look_at(value)
+        elif not is_number(value):
             raise LanguageError(node, f"the result is not a number up to 1e12 but {value!r}")
         return value
+
+    def _look_at(self, value: Tensor) -> None:
+        """Take down where `value` is not finite: 0 times a number is 0, times NaN or an infinity it is NaN."""
+        if not value.is_floating_point():
+            return
+        if not self.by_state:
+            self.unsound.add_(value.sum(), alpha=0)
+        elif value.dim() < 2:
+            self.unsound.add_(value, alpha=0)
+        else:
+            self.unsound.add_((value * 0).flatten(1).sum(1))
 
     # ---- statements ---------------------------------------------------------------------------------------------
 
@@ -257,6 +290,13 @@ class Evaluation:
             # torch.sqrt(2.0) and the like: a number becomes a tensor without axes.
             arguments[0] = torch.full((), float(arguments[0]), device=self.observations.device)
         return self._guarded(node, operation, *arguments, **keywords)
+
+
+def _words(tensors: list[Tensor]) -> int:
+    """Words of memory that one number may take which is computed from `tensors`; truths may become whole numbers."""
+    sizes = [t.element_size() for t in tensors]
+    whole = [2 * _WORD] if tensors and not any(t.is_floating_point() for t in tensors) else []
+    return max(_WORD, *sizes, *whole) // _WORD if tensors else 1
 
 
 def _called(node: ast.expr) -> str | None:

@@ -6,6 +6,10 @@ What is not in the tables below does not exist in the language.
 
 The first axis of every tensor is the batch. No operation reaches it: reductions and indices count from the end, and
 two tensors only meet if they have as many axes. So the label of a state cannot depend on the others.
+
+A state for which any intermediate result is NaN or infinite is unsafe, whatever the text makes of that result: what
+was not calculated cannot show that a state is safe. So `torch.where(x > 0, torch.sqrt(x), 0.0)` calls every state with
+x < 0 unsafe; clamp first, and where something is absent use a large number (1e6) for its distance, not torch.inf.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ MAX_NODES = 2_000
 MAX_DEPTH = 60  # expressions within expressions
 MAX_BLOCKS = 20  # statements within statements; an elif is one deeper than its if
 MAX_STEPS = 20_000  # evaluated nodes per call, loops included
-MAX_NUMBERS = 8_192  # tensor elements computed per state; bounds time and memory for any number of states
+MAX_NUMBERS = 8_192  # numbers of 4 bytes computed per state (whole numbers are two); bounds time and memory
 MAX_AXES = 4  # of a tensor, the batch included
 MAX_POWER = 8
 MAX_NUMBER = 1e12
@@ -36,6 +40,9 @@ class LanguageError(ValueError):
     def __init__(self, node: ast.AST | None, message: str) -> None:
         line = getattr(node, "lineno", None)
         super().__init__((f"line {line}: {message}" if line else message)[:MAX_MESSAGE])
+
+    def __reduce__(self) -> tuple[type[LanguageError], tuple[None, str]]:
+        return LanguageError, (None, str(self))  # an exception's own way would call it with the message alone
 
 
 def own_axes(x: Tensor, dim: Any) -> tuple[int, ...]:

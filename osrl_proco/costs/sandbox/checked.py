@@ -8,27 +8,20 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UserError
+from ...core.files import read_text
+from ...core.resources import COST_LIBRARY
 from ...tasks.task import Task
 from ..language.function import CostFunction
+from ..language.operations import LanguageError
 from .trial import Trial, try_out
 
 TRIED_ON = 2_000  # states on which a text runs in the sandbox before it labels whole datasets here
 
 
-def read_text(path: Path) -> str:
-    """The text of a cost function's file. Raises UserError where it cannot be read."""
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror} (cost function)") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file; a cost function is one function: def cost(obs)") from None
-
-
-def load_tried(path: Path, task: Task, states: Tensor) -> tuple[CostFunction, Trial]:
+def load_tried(path: str | Path, task: Task, states: Tensor) -> tuple[CostFunction, Trial]:
     """The cost function in a file, after it has passed the sandbox on some of `states` (N, obs_dim).
 
-    Raises UserError if the file cannot be read, or what it holds was stopped.
+    Raises UserError if the file cannot be read, or what it holds was stopped, or the sandbox could not be set up.
     """
     source = read_text(path)
     order = torch.randperm(len(states), generator=torch.Generator().manual_seed(0))[:TRIED_ON]
@@ -36,3 +29,18 @@ def load_tried(path: Path, task: Task, states: Tensor) -> tuple[CostFunction, Tr
     if not trial.ok:
         raise UserError(f"{path}: {trial.reason} (stopped by: {trial.stopped_by})")
     return CostFunction(source, task), trial
+
+
+def load_cost_function(path: str | Path, task: Task) -> CostFunction:
+    """The cost function in a file, tried once; in the sandbox, on noise, where it is not one of the library's.
+
+    Raises UserError if the file cannot be read, or what it holds is not in the language or fails.
+    """
+    if Path(path).parent != COST_LIBRARY:
+        return load_tried(path, task, torch.randn(64, task.obs_dim, generator=torch.Generator().manual_seed(0)))[0]
+    try:
+        function = CostFunction(read_text(path), task)
+        function.raw(torch.zeros(3, task.obs_dim))
+    except LanguageError as error:  # the library's function for another task's observation
+        raise UserError(f"{path}: {error}") from None
+    return function

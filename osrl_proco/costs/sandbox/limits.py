@@ -1,12 +1,12 @@
 """What the sandbox's process takes from itself before it looks at a candidate text, and a probe of what that did.
 
-Every step is tried and none is trusted: `probe` tries the forbidden things afterwards, and its answers are what the
-user is told. Runs on any system; where a step does not exist, the probe says so.
+No step is trusted: `probe` tries the forbidden things afterwards, and its answers are what the user is told. Runs on
+any system. Where a step does not exist on a system, the probe says so; where one exists and fails, no text is run
+(`lock` raises, `missing` names what does not hold although it must).
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
 import os
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 MEGABYTE = 1 << 20
+MEASURES = ("no network", "no file writes", "no file reads", "no new processes", "no other programs", "memory limit")
 
 # System calls that computing on memory that is already there needs, by architecture. No open, socket, clone, execve.
 _ALLOWED = {
@@ -51,20 +52,40 @@ _SECCOMP_MODE_FILTER = 2
 
 
 def leave_the_network() -> None:
-    """Move into an empty network of its own (Linux). Before any thread starts, so before torch is imported."""
+    """Move into an empty network of its own (Linux). Before any thread starts, so before torch is imported.
+
+    Many containers forbid that; the filter of system calls then keeps the network away alone, and `probe` looks.
+    """
     if sys.platform == "linux":
         _libc().unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def lock(seconds: float, memory_mb: int) -> None:
-    """Give up, for good, files, sockets, processes, and more than `memory_mb` on top of what is in use now."""
-    _limit_resources(seconds, memory_mb)
+    """Give up, for good, files, sockets, processes, and more than `memory_mb` on top of what is in use now.
+
+    Raises OSError, ValueError, AttributeError or ImportError where a step that this system has fails.
+    """
+    if sys.platform != "win32":  # which has no such limits
+        _limit_resources(seconds, memory_mb)
     if sys.platform == "linux":
-        libc = _libc()
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it does not outlive the one who asked
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        _filter_system_calls(libc)
+        _control(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the one who asked
+        _control(_PR_SET_DUMPABLE, 0)
+        _control(_PR_SET_NO_NEW_PRIVS, 1)
+        _filter_system_calls()
+
+
+def required() -> tuple[str, ...]:
+    """What `probe` must find enforced on this system, else no text is run: all that its layers promise there."""
+    if sys.platform == "linux" and _filter_exists():
+        return MEASURES
+    if sys.platform == "linux":
+        return ("no network", "no file reads", "memory limit")
+    return ("no network", "no file reads") if sys.platform == "darwin" else ()
+
+
+def missing(probed: dict[str, bool]) -> str:
+    """What does not hold although it must, in words; "" where all of it does."""
+    return ", ".join(name for name in required() if probed.get(name) is not True)
 
 
 def probe(memory_mb: int) -> dict[str, bool]:
@@ -83,30 +104,40 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+def _control(what: int, *arguments: object) -> None:
+    """Linux's prctl. Raises OSError where it fails."""
+    if _libc().prctl(what, *arguments, *[0] * (4 - len(arguments))) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {what} failed")
+
+
 def _limit_resources(seconds: float, memory_mb: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
+    import resource
+
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = int(used.ru_utime + used.ru_stime + seconds) + 2
     limits = {"CORE": 0, "FSIZE": 0, "NPROC": 0, "CPU": cpu}
-    with contextlib.suppress(OSError, ValueError):  # only Linux says how much address space is in use
+    if sys.platform == "linux":  # only it says how much address space is in use
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limits["AS"] = pages * mmap.PAGESIZE + memory_mb * MEGABYTE
     limits["NOFILE"] = 0  # last: from here on nothing can be opened; what is open stays
     for name, value in limits.items():
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+        kind = getattr(resource, f"RLIMIT_{name}")
+        most = resource.getrlimit(kind)[1]  # a limit that is lower already stays
+        allowed = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(kind, (allowed, allowed))
 
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
 
 
-def _filter_system_calls(libc: ctypes.CDLL) -> None:
+def _filter_exists() -> bool:
+    return platform.machine() in _ALLOWED and struct.calcsize("P") == 8
+
+
+def _filter_system_calls() -> None:
     """Every system call that is not on the list fails with EPERM; another architecture's calls end the process."""
-    if platform.machine() not in _ALLOWED or struct.calcsize("P") != 8:
+    if not _filter_exists():
         return
     architecture, calls = _ALLOWED[platform.machine()]
     load, jump_if_equal, give = 0x20, 0x15, 0x06  # classic BPF: LD|W|ABS, JMP|JEQ|K, RET|K
@@ -117,7 +148,7 @@ def _filter_system_calls(libc: ctypes.CDLL) -> None:
     program += [(give, 0, 0, refuse), (give, 0, 0, allow)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
     whole = _Program(len(program), ctypes.addressof(code))
-    libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(whole), 0, 0)
+    _control(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(whole))
 
 
 # ---- the forbidden things -------------------------------------------------------------------------------------------

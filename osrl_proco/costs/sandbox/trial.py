@@ -23,13 +23,14 @@ from typing import IO
 import torch
 from torch import Tensor
 
+from ...core.errors import UserError, one_line
 from ...tasks.task import Task
 from ..language.operations import MAX_MESSAGE
+from . import limits
 
 START_SECONDS = 120.0  # for importing torch, from a slow disk at worst
 MAX_LINE = 8_192  # bytes of one answer
 MEMORY_MB = 1_024
-PROBED = ("no network", "no file writes", "no file reads", "no new processes", "no other programs", "memory limit")
 STAGES = ("language", "interpreter", "check", "memory limit", "crash")
 WORKER = Path(__file__).with_name("worker.py")
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")  # to find shared libraries; nothing secret
@@ -55,7 +56,7 @@ class Trial:
 
     ok: bool
     reason: str  # one line: why it was rejected; "" when ok
-    stopped_by: str  # "language", "interpreter", "check", "time limit", "memory limit", "output limit", "crash"; or ""
+    stopped_by: str  # one of STAGES, "time limit", "output limit", "set-up" (no text was run); or ""
     labels: Tensor | None  # float32 (N,), each 0 or 1; only when ok
     seconds: float  # wall time from the end of the set-up
     enforcement: Enforcement
@@ -86,6 +87,18 @@ def try_out(
     states = observations.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
     with tempfile.TemporaryDirectory() as folder, _process(folder) as process:
         return _converse(process, json.dumps(request).encode() + b"\n" + states, len(observations), seconds)
+
+
+def require_sandbox(task: Task) -> Enforcement:
+    """What the sandbox enforces on this system, tried out with a harmless text.
+
+    Raises UserError where it cannot be set up: then nothing that somebody else wrote may run.
+    """
+    text = f'def cost(obs):\n    return obs["{task.entries[0].name}"][..., 0] > 0'
+    trial = try_out(text, task, torch.zeros(2, task.obs_dim))
+    if not trial.ok:
+        raise UserError(f"cost functions of others cannot be tried here: {trial.reason}")
+    return trial.enforcement
 
 
 @contextlib.contextmanager
@@ -155,14 +168,18 @@ def _converse(process: subprocess.Popen[bytes], request: bytes, count: int, seco
     told = probes if isinstance(probes, dict) else {}
     enforcement = Enforcement(
         {"separate process": True, "time limit": True, "output limit": True, "clean environment": True}
-        | {name: told.get(name) is True for name in PROBED}
+        | {name: told.get(name) is True for name in limits.MEASURES}
     )
 
     def rejected(by: str, reason: str) -> Trial:
         return Trial(False, reason, by, None, time.monotonic() - started, enforcement)
 
-    if not told:
-        return rejected("crash", "the sandbox's process could not be set up" + (" in time" if clock.over else ""))
+    failed = told.get("failed")
+    if failed != "":
+        why = f" ({one_line(failed, MAX_MESSAGE)})" if isinstance(failed, str) else " in time" if clock.over else ""
+        return rejected("set-up", f"the sandbox's process could not be set up{why}; no cost function was run")
+    if lacking := limits.missing(enforcement.measures):  # as the worker has seen itself, if it is ours
+        return rejected("set-up", f"the sandbox does not enforce: {lacking}; no cost function was run")
     with _Clock(process, seconds) as clock:
         verdict = _line(process.stdout)
         labels = process.stdout.read(count + 1) if isinstance(verdict, dict) and not verdict.get("stopped_by") else b""
@@ -176,7 +193,7 @@ def _converse(process: subprocess.Popen[bytes], request: bytes, count: int, seco
         return rejected("crash", "the sandbox's process gave no verdict")
     if verdict.get("stopped_by"):
         by = verdict["stopped_by"]
-        return rejected(by if by in STAGES else "crash", _one_line(verdict["reason"]))
+        return rejected(by if by in STAGES else "crash", one_line(verdict["reason"], MAX_MESSAGE))
     if len(labels) != count or labels.strip(b"\x00\x01"):
         return rejected("crash", "the sandbox's process gave no label for some states")
     values = torch.tensor(list(labels), dtype=torch.float32)
@@ -192,7 +209,3 @@ def _line(stream: IO[bytes]) -> object:
         return json.loads(line)
     except (ValueError, RecursionError):
         return "unreadable"
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:MAX_MESSAGE]

@@ -1,8 +1,8 @@
 """The process in which a candidate text is read and run for the first time (started by trial.py, by its path).
 
 It reads one request from standard input, imports what it needs, gives up its rights (limits.py), says on standard
-output which of them are really gone, and only then looks at the text. The answer is two lines of JSON (the probes,
-the verdict) and, after a good verdict, one byte per state.
+output which of them are really gone, and only then looks at the text. The answer is two lines of JSON (the probes, and
+why the set-up failed or ""; the verdict) and, after a good verdict, one byte per state. After a failed set-up it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import os
 import sys
 from typing import Any, BinaryIO
 
-WARM_UP = 'def cost(obs):\n    return obs["x"].sum(dim=-1) > torch.sqrt(obs["x"][..., 0] + 1.5)'
+WARM_UPS = (
+    'def cost(obs):\n    return obs["x"].sum(dim=-1) > torch.sqrt(obs["x"][..., 0] + 1.5)',
+    'def cost(obs):\n    return torch.where(torch.sqrt(obs["x"] - 0.5).amax(-1) > 0.1, 1.0, 0.0)',  # NaN for some
+)
 
 
 def main(judge_text: Any = None) -> None:
@@ -22,6 +25,27 @@ def main(judge_text: Any = None) -> None:
     request = json.loads(sys.stdin.buffer.readline())
     states = bytearray(sys.stdin.buffer.read())
     sys.path[:] = request["path"]
+    try:
+        task, observations = _set_up(request, states)
+        from osrl_proco.costs.sandbox import limits
+
+        limits.lock(request["seconds"], request["memory_mb"])
+        probed = limits.probe(request["memory_mb"])
+        missing = limits.missing(probed)
+        _answer(answers, {**probed, "failed": f"not enforced: {missing}" if missing else ""})
+        if missing:
+            os._exit(1)
+    except BaseException as error:  # an import or a limit: no text is looked at
+        _answer(answers, {"failed": f"{type(error).__name__}: {error}"[:500]})
+        os._exit(1)
+    verdict, labels = (judge_text or judge)(request["source"], task, observations)
+    _answer(answers, verdict)
+    answers.write(labels)
+    os._exit(0)  # no clean-up: it would want files
+
+
+def _set_up(request: dict[str, Any], states: bytearray) -> tuple[Any, Any]:
+    """Import all that judging needs; the task and the observations."""
     from osrl_proco.costs.sandbox import limits
 
     limits.leave_the_network()
@@ -36,13 +60,9 @@ def main(judge_text: Any = None) -> None:
     task = Task(request["task"], request["task"], "none", "", "", entries)
     observations = torch.frombuffer(states, dtype=torch.float32).reshape(-1, task.obs_dim)
     # Modules that torch imports at its first operations must be there before files are out of reach.
-    check(CostFunction(WARM_UP, Task("", "", "none", "", "", (Entry("x", 0, 2, "", ""),))).raw, torch.rand(6, 2))
-    limits.lock(request["seconds"], request["memory_mb"])
-    _answer(answers, limits.probe(request["memory_mb"]))
-    verdict, labels = (judge_text or judge)(request["source"], task, observations)
-    _answer(answers, verdict)
-    answers.write(labels)
-    os._exit(0)  # no clean-up: it would want files
+    for text in WARM_UPS:
+        check(CostFunction(text, Task("", "", "none", "", "", (Entry("x", 0, 2, "", ""),))).raw, torch.rand(6, 2))
+    return task, observations
 
 
 def judge(source: str, task: Any, observations: Any) -> tuple[dict[str, str], bytes]:

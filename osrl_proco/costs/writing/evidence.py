@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ...data.transitions import Transitions
 from ..language.function import CostFunction
-
-P_LOW, P_HIGH = 0.03, 0.20
+from .settings import P_HIGH, P_LOW
 
 
 @dataclass(frozen=True)

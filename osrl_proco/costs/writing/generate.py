@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,12 @@ from ..language.function import CostFunction
 from ..language.operations import LanguageError
 from ..sandbox.checked import TRIED_ON
 from ..sandbox.trial import try_out
-from .evidence import P_HIGH, P_LOW, Evidence, assess
+from .evidence import Evidence, assess
 from .llm import REPLY_TOKENS, LanguageModel, Message
 from .prompt import ROLE, feedback, feedback_rejected, first_prompt
 from .reply import NoFunction, Reply, function_text
+from .settings import SHORTEST_REPLY, Settings
 from .transcript import Round, Transcript, prompt_hash
-
-SHORTEST_REPLY = 256  # tokens: with less left, another query is not worth its price
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to ask: the interval for the share of safe states called unsafe, the budget, the paper's ablations."""
-
-    p_low: float = P_LOW
-    p_high: float = P_HIGH
-    max_queries: int = 10
-    max_tokens: int = 200_000  # read and written, over all queries
-    conservative: bool = True  # "W/o Consv." where false
-    reflect: bool = True  # "W/o Refl." where false: one query, no check on the data
-    role: bool = True  # "W/o Role" where false
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.p_low < self.p_high <= 1:
-            raise UserError(f"--p_low {self.p_low} and --p_high {self.p_high}: need 0 <= p_low < p_high <= 1")
-        if self.max_queries < 1 or self.max_tokens < SHORTEST_REPLY:
-            raise UserError(f"--max_queries must be 1 or more, --max_tokens {SHORTEST_REPLY} or more")
 
 
 def new_transcript(
@@ -99,7 +78,10 @@ def generate(
 
 
 def judge(task: Task, evidence: Evidence, settings: Settings, question: str, reply: Reply) -> Round:
-    """What a reply is worth: its function's text, tried in the sandbox first, then held against the data."""
+    """What a reply is worth: its function's text, tried in the sandbox first, then held against the data.
+
+    Raises UserError where the sandbox cannot be set up, which is no fault of the reply's.
+    """
     result = Round(question, reply)
     try:
         result.source = function_text(reply)
@@ -107,6 +89,8 @@ def judge(task: Task, evidence: Evidence, settings: Settings, question: str, rep
         result.problem, result.stopped_by = str(error), "reply"
         return result
     trial = try_out(result.source, task, evidence.sample(TRIED_ON))
+    if trial.stopped_by == "set-up":
+        raise UserError(trial.reason)
     if not trial.ok:
         result.problem, result.stopped_by = trial.reason, trial.stopped_by
         return result

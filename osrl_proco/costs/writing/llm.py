@@ -78,6 +78,7 @@ def _reply(answer: Any, where: str) -> Reply:
     """The parts of an answer that are used, checked: the package does not validate what a server sends."""
     try:
         text = "".join(block.text for block in answer.content if block.type == "text")
+        text = text.encode("utf-8", "replace").decode()  # half a character cannot be hashed or written
         used = int(answer.usage.input_tokens), int(answer.usage.output_tokens)
         # The name goes into the head of a file; what the server calls itself must not write there.
         name = re.sub(r"[^A-Za-z0-9._:/@-]", "", str(answer.model))[:100]

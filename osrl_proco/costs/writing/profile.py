@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import UserError, first_line
+from ...core.files import replacing
 from ..language.function import CostFunction
 from ..language.margins import entries_read
 from .evidence import Evidence
@@ -82,6 +83,10 @@ def _separation(values: Tensor, called: Tensor) -> float:
 
 
 def _profile(label: str, values: Tensor, called: Tensor, unsafe: Tensor) -> Profile:
+    finite = values.isfinite()
+    values, called, unsafe = values[finite], called[finite], unsafe[finite]
+    if not len(values):
+        values, called, unsafe = torch.zeros(1), torch.zeros(1).bool(), torch.zeros(1).bool()
     low, high = float(values.min()), float(values.max())
     high = high if high > low else low + 1.0
     bins = ((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1)
@@ -130,8 +135,9 @@ def picture(shown: list[Profile], title: str, path: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=7)
     figure.suptitle(title, fontsize=9)
     try:
-        figure.savefig(path, dpi=130)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--plot {path}: could not be written ({first_line(error)})") from None
+        with replacing(path) as partial:
+            figure.savefig(partial, dpi=130, format=path.suffix[1:] or "png")
+    except (UserError, ValueError) as error:  # a folder that is not there, an ending that is no kind of picture
+        raise UserError(f"--plot {first_line(error)}") from None
     finally:
         plt.close(figure)

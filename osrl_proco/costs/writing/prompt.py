@@ -62,7 +62,9 @@ def language(task: Task) -> str:
         "(dim=-1). Two tensors must have as many axes (keepdim=True and x[..., None] give one more). "
         f"Index the last axis only (x[..., 2], x[..., :2]). Exponents from 0 to {MAX_POWER}. Operations, as "
         f"torch.NAME(x) or x.NAME(): {operations}, torch.linalg.norm, torch.pi, torch.inf; on numbers: "
-        f"{', '.join(SCALARS)}. Nothing else is in the language."
+        f"{', '.join(SCALARS)}. Nothing else is in the language. A state for which any result on the way is NaN or "
+        "infinite counts as unsafe, whatever is made of it later: clamp before a square root or a division, and use a "
+        "large number such as 1e6, not torch.inf, for the distance to something that is not there."
     )
 
 
@@ -131,7 +133,10 @@ def _quantiles(
     for c in comparisons(cost, some):
         # Where the dangerous side is the small one, its quantiles are those of the low end.
         low = c.operator in ("<", "<=") and at is QUANTILES
-        points = torch.quantile(c.left, torch.tensor([1 - q if low else q for q in at]))
+        left = c.left[c.left.isfinite()]
+        if not len(left):
+            continue
+        points = torch.quantile(left, torch.tensor([1 - q if low else q for q in at]))
         values = ", ".join(f"{1 - q if low else q:.0%}: {v:.4g}" for q, v in zip(at, points.tolist(), strict=True))
         lines.append(f"- {c.text}: {values}")
     head = f"Over the {name}, the left sides of its comparisons have these quantiles:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_LANGUAGE = re.compile(r"[\w+-]*")  # what may follow the three backticks that open a block
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def function_text(reply: Reply) -> str:
         raise NoFunction("the reply declined; what is asked for is a function that marks dangerous states to avoid")
     if not reply.text.strip():
         raise NoFunction("the reply was empty; answer with one code block that defines cost(obs)")
-    blocks = [code for _, code in _BLOCK.findall(reply.text)]
+    blocks = _blocks(reply.text)
     if not blocks and reply.text.lstrip().startswith(("def ", "#")):
         return reply.text.strip() + "\n"  # the bare function, without a fence
     defining = [code for code in blocks if "def " in code]
@@ -43,3 +43,21 @@ def function_text(reply: Reply) -> str:
     if not defining:
         raise NoFunction("the reply has no code block with a function; answer with one that defines cost(obs)")
     return defining[0]
+
+
+def _blocks(text: str) -> list[str]:
+    """The fenced code blocks of a text. One pass over its lines: no text can make it search for hours."""
+    blocks: list[str] = []
+    inside: list[str] | None = None
+    for line in text.split("\n"):
+        word = line.strip(" \t\r")
+        fence = word.startswith("```")
+        if inside is None:
+            if fence and _LANGUAGE.fullmatch(word[3:].strip(" \t")):
+                inside = []
+        elif fence and word == "```":
+            blocks.append("".join(f"{part}\n" for part in inside))
+            inside = None
+        else:
+            inside.append(line)
+    return blocks

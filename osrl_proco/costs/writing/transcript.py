@@ -12,16 +12,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import UserError, first_line
+from ...core.errors import UserError, first_line, one_line
+from ...core.files import make_folder, read_json, write_text
 from .evidence import Assessment
 from .reply import Reply
+from .settings import Settings
 
 FORMAT = 1
+LARGEST = 16 * 2**20  # bytes of a transcript that is read: millions of tokens
+MOST = 2**32 - 1  # of a count or a seed
 
 
 @dataclass
@@ -67,48 +70,108 @@ class Transcript:
 
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all. Raises UserError if that fails."""
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1) + "\n")
-            partial.replace(path)
-        except OSError as error:
-            raise UserError(f"{path}: could not be written ({first_line(error)})") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        make_folder(path.parent, "the transcript's folder")
+        write_text(path, json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Transcript:
-        """Read a file. Raises UserError, in one line that names the field, for one that is no transcript."""
-        try:
-            raw = json.loads(path.read_text())
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: not a transcript ({first_line(error)})") from None
+        """Read a file, which anybody may have written: every field of its kind, or a UserError that names the field."""
+        raw = read_json(path, limit=LARGEST)
         if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
             raise UserError(f"{path}: not a transcript of format {FORMAT}; osrl-proco cost generate writes them")
-        known = {f.name: f for f in dataclasses.fields(cls)}
-        for name in known:
-            if name not in raw:
-                raise UserError(f"{path}: field {name!r} is missing")
         try:
-            rounds = [_round(r) for r in raw.pop("rounds")]
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: field 'rounds' is damaged ({first_line(error)})") from None
-        for name, kind in (("settings", dict), ("data", dict), ("task", str), ("model", str), ("system", str)):
-            if not isinstance(raw[name], kind):
-                raise UserError(f"{path}: field {name!r} is not of kind {kind.__name__}")
-        return cls(rounds=rounds, **{k: v for k, v in raw.items() if k in known})
+            json.dumps(raw, ensure_ascii=False, allow_nan=False).encode()
+            fields = _fields(cls, raw, "")
+            rounds = fields.pop("rounds")
+            fields["rounds"] = [_round(r, f"rounds[{i}].") for i, r in enumerate(rounds)]
+            _check_data(fields["data"])
+            _check_settings(fields["settings"])
+            _check_outcome(fields["outcome"], fields["rounds"])
+        except UnicodeEncodeError:
+            raise UserError(f"{path}: a text in it holds half a character (a lone surrogate)") from None
+        except RecursionError:
+            raise UserError(f"{path}: nested too deep") from None
+        except _Damaged as error:
+            raise UserError(f"{path}: {one_line(str(error))}") from None
+        except ValueError as error:  # NaN, which is no JSON
+            raise UserError(f"{path}: not valid JSON ({first_line(error)})") from None
+        return cls(**fields)
 
 
-def _round(raw: dict[str, Any]) -> Round:
-    reply = Reply(**raw.pop("reply"))
-    if not isinstance(reply.text, str) or not all(isinstance(raw[k], str) for k in ("question", "problem", "verdict")):
-        raise TypeError("question, reply.text, problem and verdict must be texts")
-    Reply(reply.text, reply.stop_reason, reply.model, int(reply.input_tokens), int(reply.output_tokens))
-    assessment = raw.pop("assessment")
-    return Round(reply=reply, assessment=Assessment(**assessment) if assessment else None, **raw)
+class _Damaged(Exception):
+    """What is wrong with which field."""
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "int": (int,),
+    "dict[str, Any]": (dict,),
+    "dict[str, Any] | None": (dict, type(None)),
+    "list[Round]": (list,),
+    "Reply": (dict,),
+    "Assessment | None": (dict, type(None)),
+    "float": (int, float),
+    "bool": (bool,),
+}
+
+
+def _fields(kind: Any, raw: Any, prefix: str) -> dict[str, Any]:
+    """The fields of a dataclass from a JSON object, each there and of its declared kind, and no others."""
+    if not isinstance(raw, dict):
+        raise _Damaged(f"field {prefix.rstrip('.')!r} is not an object")
+    declared = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    for name in raw:
+        if name not in declared:
+            raise _Damaged(f"field {prefix + name!r} is unknown")
+    for name, kind_name in declared.items():
+        if name not in raw:
+            raise _Damaged(f"field {prefix + name!r} is missing")
+        _require(raw[name], _KINDS[kind_name], prefix + name)
+    return dict(raw)
+
+
+def _require(value: Any, kinds: tuple[type, ...], name: str) -> None:
+    wrong = isinstance(value, bool) and bool not in kinds  # to Python True is a number
+    if wrong or not isinstance(value, kinds):
+        names = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+        raise _Damaged(f"field {name!r} is not of kind {names}")
+    if kinds == (int,) and isinstance(value, int) and not 0 <= value <= MOST:
+        raise _Damaged(f"field {name!r} is not a number from 0 to {MOST}")
+
+
+def _round(raw: Any, prefix: str) -> Round:
+    fields = _fields(Round, raw, prefix)
+    fields["reply"] = Reply(**_fields(Reply, fields["reply"], f"{prefix}reply."))
+    if fields["assessment"] is not None:
+        fields["assessment"] = Assessment(**_fields(Assessment, fields["assessment"], f"{prefix}assessment."))
+    return Round(**fields)
+
+
+def _check_data(data: dict[str, Any]) -> None:
+    """What says where the evidence comes from: `replay` opens that file."""
+    _require(data.get("dataset"), (str, type(None)), "data.dataset")
+    for name in ("keep_unsafe", "seed"):
+        _require(data.get(name, 0), (int,), f"data.{name}")
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    _fields(Settings, settings, "settings.")
+    try:
+        Settings(**settings)
+    except UserError as error:
+        raise _Damaged(f"field 'settings': {error}") from None
+
+
+def _check_outcome(outcome: dict[str, Any] | None, rounds: list[Round]) -> None:
+    if outcome is None:
+        return
+    _require(outcome.get("how"), (str,), "outcome.how")
+    _require(outcome.get("sha256"), (str, type(None)), "outcome.sha256")
+    number = outcome.get("round")
+    _require(number, (int, type(None)), "outcome.round")
+    if number is not None and not 1 <= number <= len(rounds):
+        raise _Damaged(f"field 'outcome.round' is not one of the {len(rounds)} rounds")
 
 
 def prompt_hash(system: str, first: str) -> str:

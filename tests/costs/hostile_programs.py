@@ -1,7 +1,7 @@
 """Hostile texts that pretend to be cost functions: what kind each is of, and what stops it.
 
-`python tests/hostile_programs.py` prints the table of docs/sandbox.md. A text that mentions the canary would leave a
-file of that name if Python ran it; tests run those, too, to know that the corpus could bite.
+`python tests/costs/hostile_programs.py` prints the table of docs/sandbox.md. A text that mentions the canary would
+leave a file of that name if Python ran it; tests run those, too, to know that the corpus could bite.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ OS = f"__import__('os').{SHELL}"
 SUBCLASSES = "().__class__.__base__.__subclasses__()"
 GLOBALS = f"[c for c in {SUBCLASSES} if c.__name__ == '_wrap_close'][0].__init__.__globals__"
 X = "obs['gyro']"
+G = f"{X}[..., 0]"
+NAN = f"torch.sqrt({G} * 0 - 1)"
+INF = f"(1 / ({G} * 0))"
+BIG = f"(({G} * 0 + 1000000000) ** 5)"  # 1e45: infinite in float32
 LIDAR = "obs['hazards_lidar']"
 PAIRS = "y = x[..., None] * x[..., None, :]"
 
 
 @dataclass(frozen=True)
 class Program:
-    """One hostile text for PointGoal1. `stopped_by` is `Trial.stopped_by`."""
+    """One hostile text for PointGoal1. `stopped_by` is `Trial.stopped_by`, or "unsafe": it runs and every state is."""
 
     kind: str
     stopped_by: str
@@ -485,6 +489,20 @@ INTERPRETER: dict[str, list[str]] = {
         body("x = (1, 2)", "x += (1, 2)", SAFE),
         body("x = 'x'", "for i in range(60):\n    x += x", SAFE),
     ],
+    "truths and whole numbers kept alive": [
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = z * 1" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = z + z{i - 1 if i else ''}" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = torch.where(z, {i}, 1)" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = z & (y > {i})" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = z.sum(-1, keepdim=True) * z" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = ~z" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = -(z * 1)" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = (y > 0) * 1", *(f"z{i} = torch.abs(z)" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = (y > 0) * 1", *(f"z{i} = z.clamp(min={i})" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = (y > 0) * 1", *(f"z{i} = torch.maximum(z, {i})" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = torch.ones_like(z) * 1" for i in range(40)), SAFE),
+        body(f"x = {LIDAR}", PAIRS, "z = y > 0", *(f"z{i} = z.prod(-1, keepdim=True) + z" for i in range(40)), SAFE),
+    ],
     "the label depends on other states": [
         returns(f"{X}.sum() > 0"),
         returns(f"{X}.mean(dim=0) > 0"),
@@ -586,9 +604,63 @@ CHECK: dict[str, list[str]] = {
         returns(f"({X}[..., 0] > 0) + 0.5"),
     ],
 }
+UNSAFE: dict[str, list[str]] = {
+    "not finite, and hidden": [
+        returns(f"torch.where({NAN} > 0, 1.0, 0.0)"),
+        returns(f"{NAN} > 0"),
+        returns(f"{NAN} < 0"),
+        returns(f"{NAN} == {NAN}"),
+        returns(f"~({NAN} != 0)"),
+        returns(f"({NAN} > 0) | ({NAN} <= 0)"),
+        returns(f"({NAN} > 0) ^ ({NAN} > 0)"),
+        returns(f"({NAN} > 0).float()"),
+        returns(f"torch.isfinite({NAN})"),
+        returns(f"torch.logical_and(torch.isfinite({NAN}), {G} > 99)"),
+        returns(f"torch.where(torch.isfinite({NAN}), {NAN}, 0.0)"),
+        returns(f"torch.zeros_like({NAN})"),
+        returns(f"torch.zeros_like({NAN}) > 0"),
+        returns(f"torch.logical_not({NAN})"),
+        returns(f"{NAN}.bool() & ({NAN} > 0)"),
+        returns(f"torch.where({G} > 99, {NAN}, 0.0)"),
+        returns(f"(torch.where({G} > 99, {NAN}, 0.0) > 0)"),
+        returns(f"torch.sign({NAN}) > 2"),
+        returns(f"torch.tanh({INF}) > 2"),
+        returns(f"torch.sigmoid({INF}) > 2"),
+        returns(f"{INF}.clamp(max=1.0) > 1"),
+        returns(f"torch.minimum({INF}, {G}) > 99"),
+        returns(f"torch.atan2({INF}, {G}) > 9"),
+        returns(f"1 / {INF} > 0"),
+        returns(f"({INF} - {INF}) > 0"),
+        returns(f"{INF} < 0"),
+        returns(f"-{INF} > 0"),
+        returns(f"{BIG} < 0"),
+        returns(f"1 / {BIG} > 1"),
+        returns(f"torch.exp({G} * 0 + 1000) < 0"),
+        returns(f"torch.tan(torch.exp({G} * 0 + 1000)) > 0"),
+        returns(f"torch.norm({X} * 0 + {BIG}[..., None], dim=-1) < 0"),
+        returns(f"({LIDAR} * 0 + 1000000).prod(dim=-1) < 0"),
+        returns(f"({X} / 0).amin(dim=-1) > 99"),
+        returns(f"({X} // 0).sum(dim=-1) == 99"),
+        returns(f"({X} % 0).any(dim=-1) & ({G} > 99)"),
+        returns(f"({X} / 0 > 99).all(dim=-1) & ({G} > 99)"),
+        body(f"x = {NAN}", f"return {G} > 99"),
+        body(f"x = {NAN}", "x = 0", f"return {G} > 99"),
+        body(f"for i in range(3):\n    x = {NAN}", f"return {G} > 99"),
+        body(f"if 1 < 2:\n    x = {INF}", f"return {G} > 99"),
+        body(f"x = torch.where({G} > 99, 0.0, torch.inf)", "return x < 0"),
+        body("x = torch.sqrt(-1.0)", f"return {G} > 99"),
+        body("x = torch.sqrt(-1.0)", f"return {G} * 0 > x"),
+        body(f"x = {X} * 1", "x = torch.where(x > 99, x, torch.sqrt(-1 - x.abs()))", f"return {G} > 99"),
+    ],
+}
 PROGRAMS = [
     Program(kind, stopped_by, source)
-    for stopped_by, kinds in (("language", LANGUAGE), ("interpreter", INTERPRETER), ("check", CHECK))
+    for stopped_by, kinds in (
+        ("language", LANGUAGE),
+        ("interpreter", INTERPRETER),
+        ("check", CHECK),
+        ("unsafe", UNSAFE),
+    )
     for kind, sources in kinds.items()
     for source in sources
 ]
@@ -597,7 +669,7 @@ PROGRAMS = [
 def table() -> str:
     """Programs by kind and by what stops them, in Markdown."""
     counts = Counter((p.kind, p.stopped_by) for p in PROGRAMS)
-    stages = ("language", "interpreter", "check")
+    stages = ("language", "interpreter", "check", "unsafe")
     lines = ["| kind | " + " | ".join(stages) + " |", "|---|" + "---|" * len(stages)]
     for kind in dict.fromkeys(p.kind for p in PROGRAMS):
         lines.append(f"| {kind} | " + " | ".join(str(counts[kind, s] or "") for s in stages) + " |")

@@ -17,6 +17,7 @@ from messages_api import KEY, CutOff, Hang, MessagesAPI, Raw, Say, Status
 import osrl_proco.costs.writing.generate as generate
 import osrl_proco.costs.writing.llm as llm
 from osrl_proco.cli import main
+from osrl_proco.commands import cost_generate, cost_replay
 from osrl_proco.core.errors import UserError
 from osrl_proco.costs import load_cost_function
 from osrl_proco.costs.sandbox.trial import Enforcement, Trial
@@ -46,6 +47,8 @@ def _in_this_process(request, monkeypatch):
     """A process for every reply takes a second; here only a few tests, and those of the sandbox, start one."""
     if not any(name in request.node.name for name in REAL):
         monkeypatch.setattr(generate, "try_out", judged_here)
+        for command in (cost_generate, cost_replay):
+            monkeypatch.setattr(command, "require_sandbox", lambda task: Enforcement({}))
 
 
 def judged_here(source, task, observations):
@@ -342,7 +345,7 @@ def test_replay_sees_a_changed_reply_and_other_data(ask, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a transcript"),
+        ("", "not valid JSON"),
         ("[]", "not a transcript of format 1"),
         ('{"format": 2}', "not a transcript of format 1"),
         ('{"format": 1}', "field 'created' is missing"),

@@ -11,15 +11,20 @@ import numpy as np
 import pytest
 import torch
 
+from osrl_proco.cli import main
 from osrl_proco.core.errors import UserError
 from osrl_proco.core.resources import COST_LIBRARY
 from osrl_proco.costs import CostFunction, load_cost_function
+from osrl_proco.costs.writing.evidence import Assessment, Evidence, assess
+from osrl_proco.costs.writing.verdict import for_a_person
+from osrl_proco.data.load import load_file
+from osrl_proco.data.split import safe_only
 from osrl_proco.drivers.collect import drive_episode
 from osrl_proco.drivers.controllers import CONTROLLERS
 from osrl_proco.envs.make import make_env
 from osrl_proco.tasks.task import load_task, task_ids
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEASURED = json.loads((ROOT / "benchmarks" / "results" / "cost_library.json").read_text())["tasks"]
 SIMULATED = [i for i in task_ids() if load_task(i).simulator != "embedded"]
 # The cost of these follows from the observation; the others' touches and mean velocities do not quite.
@@ -101,6 +106,55 @@ def test_what_was_measured_covers_every_task_and_is_what_the_documents_show():
     spec.loader.exec_module(benchmark)
     assert {r["task"] for r in MEASURED} == {load_task(i).name for i in task_ids()}
     assert benchmark.table(MEASURED) in (ROOT / "docs" / "datasets.md").read_text()
+
+
+@pytest.mark.parametrize("row", MEASURED, ids=lambda r: r["task"])
+def test_the_projects_own_check_accepts_the_projects_own_functions(row):
+    """By the figures that were measured; what is short of the paper's rule is said."""
+    task = load_task(row["task"])
+    safe = row["transitions"] - row["unsafe_transitions"]
+    result = Assessment(
+        row["unsafe_transitions"],
+        row["unsafe_transitions"] - row["missed"],
+        safe,
+        round(row["safe_called_unsafe"] * safe),
+    )
+    says = for_a_person(result, task)
+    assert says.startswith("accepted")
+    assert (says == "accepted") == (result.verdict() == "accepted")
+    assert ("misses" in says) == (row["missed"] > 0)
+
+
+def test_by_the_rule_for_language_models_eleven_would_not_be_accepted():
+    short = [r["task"] for r in MEASURED if r["missed"] or not 0.03 <= r["safe_called_unsafe"] <= 0.2]
+    assert len(short) == 11
+
+
+@pytest.mark.parametrize("name", ["OfflineBrake", "OfflinePointRobot"])
+def test_the_check_accepts_the_librarys_functions_on_the_embedded_data(name, capsys):
+    assert main(["cost", "check", "--task", name]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Sandbox: enforced: ")
+    assert f"{load_task(name).cost_function}: finds " in out
+    assert "\nAccepted" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SwimmerVelocity", "BallRun"])
+def test_the_check_says_the_truth_on_episodes_of_the_simulator(name, tmp_path, capsys):
+    task = load_task(name)
+    environment(task).close()
+    assert main(["data", "collect", "--task", task.id, "--episodes", "12", "--seed", "5", "--out", "d.hdf5"]) == 0
+    capsys.readouterr()
+    status = main(["cost", "check", "--task", task.id, "--dataset", "d.hdf5"])
+    out = capsys.readouterr().out
+    parts = safe_only(load_file("d.hdf5", task), 10**9)
+    evidence = Evidence.of(parts.safe, parts.unsafe)
+    result = assess(load_cost_function(task.cost_path, task), evidence)
+    assert result.unsafe > 0
+    assert str(result) in out
+    assert status == (0 if for_a_person(result, task).startswith("accepted") else 1)
+    assert ("The task's file says: " in out) == (status == 0 and result.found < result.unsafe)
 
 
 @pytest.mark.parametrize("row", MEASURED, ids=lambda r: r["task"])

@@ -9,5 +9,6 @@ from evil import judge, sandbox_worker
 from osrl_proco.costs.sandbox import limits
 
 limits.leave_the_network = lambda: None
-limits._filter_system_calls = lambda libc: None
+limits._filter_system_calls = lambda: None
+limits.required = lambda: ()  # else no text is run
 sandbox_worker.main(judge)

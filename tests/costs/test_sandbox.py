@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from osrl_proco.core.errors import UserError
 from osrl_proco.core.resources import COST_LIBRARY
 from osrl_proco.costs import CostFunction
+from osrl_proco.costs.sandbox import limits
 from osrl_proco.costs.sandbox import trial as sandbox
 from osrl_proco.costs.sandbox.checks import Rejected, check
-from osrl_proco.costs.sandbox.trial import PROBED, Enforcement, try_out
+from osrl_proco.costs.sandbox.limits import MEASURES
+from osrl_proco.costs.sandbox.trial import Enforcement, require_sandbox, try_out
 from osrl_proco.tasks.task import load_task, task_ids
 
 POINT = load_task("PointGoal1")
@@ -159,15 +162,17 @@ def test_on_linux_everything_is_enforced():
     assert "NOT enforced" not in try_out(HONEST, POINT, torch.zeros(3, 60)).enforcement.report()
 
 
-def test_the_probes_see_that_nothing_is_enforced(worker):
+def test_the_probes_see_that_nothing_is_enforced(worker, monkeypatch):
+    monkeypatch.setattr(limits, "required", tuple)
     worker(WORKERS / "unlimited.py")
     trial = try_out("", POINT, torch.zeros(3, 60))
-    assert not any(trial.enforcement.measures[name] for name in PROBED)
-    assert all(name in trial.enforcement.report().split("NOT enforced")[1] for name in PROBED)
+    assert not any(trial.enforcement.measures[name] for name in MEASURES)
+    assert all(name in trial.enforcement.report().split("NOT enforced")[1] for name in MEASURES)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="resource limits are POSIX")
-def test_without_a_system_call_filter_the_resource_limits_still_close_files_and_sockets(tmp_path, worker):
+def test_without_a_system_call_filter_the_resource_limits_still_close_files_and_sockets(tmp_path, worker, monkeypatch):
+    monkeypatch.setattr(limits, "required", tuple)
     worker(WORKERS / "unfiltered.py")
     secret = tmp_path / "secret"
     secret.write_text("secret")
@@ -245,8 +250,60 @@ def test_a_reason_is_one_printable_line(worker):
 def test_a_process_that_cannot_start_is_a_rejection(worker, tmp_path):
     worker(tmp_path / "nothing.py")
     trial = try_out(HONEST, POINT, torch.zeros(3, 60))
-    assert (trial.ok, trial.stopped_by) == (False, "crash")
+    assert (trial.ok, trial.stopped_by) == (False, "set-up")
     assert "could not be set up" in trial.reason
+
+
+# ---- a limit that cannot be set: no text is run ---------------------------------------------------------------------
+
+FAULTS = {
+    "an import": ("sys.modules['torch'] = None", "ModuleNotFoundError"),
+    "an import of the language": ("sys.modules['osrl_proco.costs.language.interpreter'] = None", "ModuleNotFoundError"),
+    "an import of the limits": ("sys.modules['resource'] = None", "ModuleNotFoundError"),
+    "a limit that is refused": ("resource.setrlimit = refuse", "PermissionError"),
+    "a limit that is missing": ("del resource.RLIMIT_NPROC", "AttributeError"),
+    "a memory in use that is not told": ("limits.Path = refuse", "PermissionError"),
+    "a control that fails": ("limits._PR_SET_NO_NEW_PRIVS = -1", "OSError"),
+    "a filter that fails": ("limits._SECCOMP_MODE_FILTER = 99", "OSError"),
+    "a library that is missing": ("limits.ctypes.CDLL = refuse", "PermissionError"),
+    "a filter that is not set": ("limits._filter_system_calls = lambda: None", "not enforced: no file writes"),
+    "a memory limit that is not set": ("limits._limit_resources = lambda *a: None", "not enforced: memory limit"),
+    "a probe that fails": ("limits.socket.socket = 0", "TypeError"),
+    "a worker that looks away": ("limits.lock = lambda *a: None; limits.required = tuple", "does not enforce: no "),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="not promised")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_limit_that_cannot_be_set_keeps_every_text_from_running(fault, worker, tmp_path):
+    line, why = FAULTS[fault]
+    (tmp_path / "worker.py").write_text(
+        f"import resource, sys\nsys.path[:0] = [{str(WORKERS)!r}]\n"
+        "from evil import judge, sandbox_worker\nfrom osrl_proco.costs.sandbox import limits\n"
+        "def refuse(*a, **k): raise PermissionError('refused')\n"
+        f"{line}\nsandbox_worker.main(judge)\n"
+    )
+    worker(tmp_path / "worker.py")
+    trial = try_out("verdict = {'stopped_by': '', 'reason': ''}\nlabels = bytes(3)", POINT, torch.zeros(3, 60))
+    assert (trial.ok, trial.stopped_by, trial.labels) == (False, "set-up", None)
+    assert why in trial.reason
+    assert trial.reason.isprintable()
+    with pytest.raises(UserError, match="cannot be tried here: the sandbox") as raised:
+        require_sandbox(POINT)
+    assert why in str(raised.value)
+
+
+def test_where_the_sandbox_works_a_harmless_text_says_what_it_enforces():
+    assert require_sandbox(POINT) == try_out(HONEST, POINT, torch.zeros(3, 60)).enforcement
+
+
+def test_a_lower_limit_that_is_there_already_is_kept(worker, tmp_path):
+    (tmp_path / "worker.py").write_text(
+        f"import resource, sys\nsys.path[:0] = [{str(WORKERS)!r}]\nfrom evil import judge, sandbox_worker\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (60, 60))\nsandbox_worker.main(judge)\n"
+    )
+    worker(tmp_path / "worker.py")
+    assert try_out("", POINT, torch.zeros(3, 60), seconds=500.0).reason == "ran"
 
 
 # ---- the checks -----------------------------------------------------------------------------------------------------
