@@ -77,11 +77,13 @@ def record_of(rows, **more):
     return Record(rows, runs, [{**point, "step": s, "value": 1.0} for s in (10, 20)], **more)
 
 
-@pytest.fixture
-def made(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A page, the record it is made from, and their folder, which no test changes."""
+    out = tmp_path_factory.mktemp("made")
     record = record_of(by_hand(), command="osrl-proco compare --algos x")
-    assert write_report(record, tmp_path, "A title") == []
-    return Page((tmp_path / "report.html").read_text()), record, tmp_path
+    assert write_report(record, out, "A title") == []
+    return Page((out / "report.html").read_text()), record, out
 
 
 def test_every_cell_is_what_the_rows_say(made):
@@ -176,7 +178,7 @@ def test_two_folders_are_one_table_and_the_same_run_counts_once(made, tmp_path):
     (tmp_path / "more").mkdir()
     other.write(tmp_path / "more")
     whole = joined([out, tmp_path / "more"])
-    assert len(whole.rows) == len(record.rows) + 4
+    assert len(whole.rows) == len(record.rows) + 8
     changed = Record([dict(r, configuration="e" * 16) for r in record.rows])
     (tmp_path / "other").mkdir()
     changed.write(tmp_path / "other")
