@@ -48,8 +48,17 @@ def planes(rows: Sequence[dict[str, Any]]) -> dict[str, Figure]:
         ]
         line = {**_SAFE_LINE, "x0": SAFE, "x1": SAFE, "y0": 0, "y1": 1, "yref": "paper"}
         layout = _layout("normalised cost (left of the line: safe)", "normalised reward", shapes=[line])
+        shown = [cell for (name, _), cell in found.items() if name == task]
+        layout["xaxis"]["range"] = _range([*(c.cost for c in shown), 0.0, SAFE])  # of the points: whiskers of two
+        layout["yaxis"]["range"] = _range([c.reward for c in shown])  # seeds can be a hundred times longer
         figures[task] = {"data": traces, "layout": layout}
     return figures
+
+
+def _range(values: Sequence[float]) -> list[float]:
+    low, high = min(values), max(values)
+    margin = max(0.15 * (high - low), 0.1)
+    return [_rounded(low - margin), _rounded(high + margin)]
 
 
 def curves(points: Sequence[dict[str, Any]]) -> dict[str, dict[str, Figure]]:

@@ -134,6 +134,8 @@ def test_plots_are_figures_of_plotly(made):
     point = figures["planes"]["A"]["data"][1]
     assert (point["name"], point["x"], point["y"]) == ("x-proco", [0.6], [0.6])
     assert figures["planes"]["A"]["layout"]["shapes"][0]["x0"] == 1  # the safe line
+    low, high = figures["planes"]["A"]["layout"]["xaxis"]["range"]
+    assert low < 0 < 3 < high < 4  # the points and the line, not the whole of their whiskers
 
 
 def test_hostile_names_settings_and_logs_are_text(tmp_path):
