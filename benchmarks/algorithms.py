@@ -14,7 +14,7 @@ from pathlib import Path
 from osrl_proco.algorithms import algorithms
 from osrl_proco.compare.grid import Arm, Grid, arms
 from osrl_proco.compare.rows import read_rows, rows_of, write_rows
-from osrl_proco.compare.statistics import markdown
+from osrl_proco.compare.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RAW = ROOT / "benchmarks" / "results" / "algorithms.csv"
@@ -56,8 +56,8 @@ def document(rows: list[dict]) -> str:
     return f"""# Results on the embedded tasks
 
 Written by `python benchmarks/algorithms.py`; the raw rows, one for each episode, are in
-[benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU, torch
-{first["torch"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out. Settings:
+[benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU;
+{first["versions"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out. Settings:
 `--preset laptop` ({" or ".join(f"{s:,}" for s in steps)} updates), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
 95 % interval over seeds (Student's t); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.

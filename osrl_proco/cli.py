@@ -17,6 +17,9 @@ _COMMANDS = {
     "data": "info | split | collect | download: look at, split, make and fetch datasets",
     "cost": "generate | check | show | replay: cost functions, also from a language model",
     "dynamics": "fit: fit the dynamics model to a task's data",
+    "compare": "algorithms x tasks x seeds: trained or reused; one table, one page, all raw rows",
+    "report": "make every table, plot and page again from raw rows",
+    "reproduce": "the paper's tables: run what one needs, ours beside the paper's",
     "doctor": "what is installed, what works, and the command that mends the rest",
 }
 

@@ -1,32 +1,34 @@
 """The grid of algorithms x tasks x seeds: what is missing is trained, what is there is reused.
 
 Each run is a process of its own (`osrl-proco train`), so a crash costs one run; an interrupted one is resumed from its
-checkpoint. Runs that need the same dynamics model share it.
+checkpoint. Runs that need the same dataset or dynamics model share it.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from tqdm.auto import tqdm
+from typing import Any
 
 from ..core.errors import UserError
 from ..core.files import make_folder
 from ..run import settings
 from ..run.folder import RunFolder
+from .configuration import asked, differences, dynamics_key
+from .datasets import Datasets
+from .jobs import Engine, Job, Outcome, work
+from .progress import Display
+
+OWN = ("algo", "task", "seed", "proco", "logdir", "dynamics", "resume")  # flags that the grid itself gives each run
 
 
 @dataclass(frozen=True)
 class Arm:
     """One column of a comparison: an algorithm, stock or with PROCO, with its own flags.
 
-    name: what tables call it; also part of the runs' folders.
+    name: what tables call it; also part of the runs' folders. flags: `--name value`, above those of all runs.
     """
 
     name: str
@@ -37,113 +39,189 @@ class Arm:
 
 @dataclass(frozen=True)
 class Run:
-    """One cell of the grid: its command line and its folder."""
+    """One cell of the grid: its command line, its settings, its folder."""
 
     arm: Arm
     task: str
     seed: int
     folder: RunFolder
     words: tuple[str, ...] = field(repr=False)
+    settings: dict[str, Any] = field(repr=False, hash=False)
+    needs: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def label(self) -> str:
         return f"{self.arm.name} on {self.task}, seed {self.seed}"
 
     def finished(self) -> bool:
-        """Whether the run has made its last update and its evaluation."""
+        """Whether the run has made its last update and all episodes of its last evaluation."""
         if not (self.folder.path / "config.yaml").is_file():
             return False
-        last = int(self.folder.read_config()["update_steps"])
-        return any(row["step"] == str(last) for row in self.folder.table("eval.csv"))
+        config = self.folder.read_config()
+        last, wanted = str(config["update_steps"]), int(config["eval_episodes"])
+        if sum(row["step"] == last for row in self.folder.table("eval.csv")) >= wanted:
+            return True
+        return any(row["step"] == last for row in self.folder.table("heldout.csv"))
+
+    def started(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.folder.checkpoint.exists()
 
 
 class Grid:
     """The runs of a comparison under one folder.
 
     Args:
-        flags: words given to every run (`--preset laptop` ...), below an arm's own.
-        out: folder of the comparison: `runs/`, `dynamics/`, `logs/`.
+        flags: words given to every run (`--preset laptop` ...), below an arm's own; `{task}` in them is the task's
+            short name.
+        out: folder of the comparison: `runs/`, `dynamics/`, `data/`, `logs/`.
+        collect: episodes that scripted drivers record where a task has no dataset here (0: train fetches DSRL's).
+
+    `notices`: a line for each thing that is done otherwise than one may expect. Raises UserError for any mistake in
+    what is asked, before anything runs.
     """
 
     def __init__(
-        self, arms: Sequence[Arm], tasks: Sequence[str], seeds: Sequence[int], flags: Sequence[str], out: Path
+        self,
+        arms: Sequence[Arm],
+        tasks: Sequence[str],
+        seeds: Sequence[int],
+        flags: Sequence[str],
+        out: Path,
+        collect: int = 0,
     ) -> None:
-        self.out, self.flags = out, tuple(flags)
+        self.out, self.flags = out.resolve(), tuple(flags)
         self.runs: list[Run] = []
-        self._models: dict[tuple[str, int], Path] = {}
+        self.notices: list[str] = []
+        self.outcomes: dict[str, Outcome] = {}  # label -> how the run ended, of this call's jobs
+        self.datasets = Datasets(self.out, self.flags, collect)
+        self._models: dict[Path, tuple[str, tuple[str, ...], tuple[str, ...]]] = {}
         for seed in seeds:  # seeds outermost: after a third of the time there is a whole table of one seed
             for task in tasks:
                 for arm in arms:
                     self.runs.append(self._run(arm, task, seed))
+        twice = {run.label for run in self.runs if sum(run.label == other.label for other in self.runs) > 1}
+        if twice:
+            raise UserError(f"{min(twice)} is asked for twice; name every algorithm, task and seed once")
 
     def _run(self, arm: Arm, task: str, seed: int) -> Run:
         words = ["--algo", arm.algo, "--task", task, "--seed", str(seed), "--proco", str(arm.proco).lower()]
         words += ["--threads", "1", *self.flags, *arm.flags]
+        dataset, needs = self.datasets.of(task)
+        words = [word.replace("{task}", Path(task).stem) for word in words] + dataset
         config = settings.parse(words)  # a mistake is found before anything runs
-        folder = RunFolder(self.out / "runs" / config.task / f"{arm.name}-seed{seed}")
+        values = dataclasses.asdict(config)
         if arm.proco and config.model_share > 0 and config.ablation != "without_model" and not config.dynamics:
-            model = self.out / "dynamics" / f"{config.task}-seed{seed}.pt"
-            self._models[(config.task, seed)] = model
+            label = f"dynamics model of {config.task}, seed {seed}"
+            model = self.out / "dynamics" / f"{_short(config.task)}-seed{seed}-{dynamics_key(values)}.pt"
+            self._models.setdefault(model, (f"{label} ({model.stem[-8:]})", tuple(words), needs))
             words += ["--dynamics", str(model)]
-        return Run(arm, config.task, seed, folder, (*words, "--logdir", str(folder.path)))
+            needs = (*needs, self._models[model][0])
+        folder = self._folder(arm, config.task, seed, values)
+        words += ["--logdir", str(folder.path)]
+        return Run(arm, config.task, seed, folder, tuple(words), values, needs)
+
+    def _folder(self, arm: Arm, task: str, seed: int, values: dict[str, Any]) -> RunFolder:
+        """The run's folder; another one, with a line that says so, where its own holds a run of other settings."""
+        plain = RunFolder(self.out / "runs" / _short(task) / f"{arm.name}-seed{seed}")
+        if not (plain.path / "config.yaml").exists():
+            return plain
+        other = differences(plain.read_config(), values)
+        if not other:
+            return plain
+        folder = RunFolder(plain.path.with_name(f"{plain.path.name}-{asked(values)}"))
+        shown = "; ".join(other[:3]) + (f"; {len(other) - 3} more" if len(other) > 3 else "")
+        self.notices.append(
+            f"{arm.name} on {task}, seed {seed}: the run in {self.relative(plain.path)} has other settings ({shown}); "
+            f"it is kept and not used, this one is in {folder.path.name}"
+        )
+        return folder
+
+    def relative(self, path: Path) -> str:
+        """A path as seen from the comparison's folder."""
+        return str(path.relative_to(self.out)) if path.is_relative_to(self.out) else str(path)
 
     def missing(self) -> list[Run]:
         """The runs that are not finished."""
         return [run for run in self.runs if not run.finished()]
 
-    def train(self, jobs: int = 1) -> list[str]:
-        """Train what is missing, `jobs` runs at a time; the labels of the runs that failed, with the reason."""
-        make_folder(self.out / "logs", "--out")
-        make_folder(self.out / "dynamics", "--out")
-        failed: list[str] = []
+    def jobs(self, slots: int = 1) -> list[Job]:
+        """What is to be done: datasets, then dynamics models, then runs."""
         missing = self.missing()
-        with (
-            ThreadPoolExecutor(jobs) as pool,
-            tqdm(total=len(self.runs), initial=len(self.runs) - len(missing), desc="Runs") as bar,
-        ):
-            models = {pool.submit(self._fit, task, seed, path) for (task, seed), path in self._needed(missing)}
-            for future in as_completed(models):
-                failed += future.result()
-            pending = {pool.submit(self._train, run): run for run in missing}
-            try:
-                for future in as_completed(pending):
-                    failed += future.result()
-                    bar.update()
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return failed
+        needed = {label for run in missing for label in run.needs}
+        models = [
+            self._job(label, ("dynamics", "fit", *words, "--out", str(path)), f"dynamics-{path.stem}", needs=needs)
+            for path, (label, words, needs) in self._models.items()
+            if label in needed and not path.exists()
+        ]
+        needed |= {label for job in models for label in job.needs}
+        data = [
+            self._job(label, words, f"data-{path.stem}")
+            for label, path, words in self.datasets.missing(slots)
+            if label in needed
+        ]
+        there = {job.label for job in (*data, *models)}
+        jobs = [*data, *(dataclasses.replace(m, needs=_among(m.needs, there)) for m in models)]
+        return [*jobs, *(self._training(run, _among(run.needs, there)) for run in missing)]
 
-    def _needed(self, missing: Sequence[Run]) -> Iterator[tuple[tuple[str, int], Path]]:
-        for key, path in self._models.items():
-            if not path.exists() and any((r.task, r.seed) == key and r.arm.proco for r in missing):
-                yield key, path
+    def _training(self, run: Run, needs: tuple[str, ...]) -> Job:
+        again = ["train", "--resume", str(run.folder.path)]
+        for flag in ("--dynamics", "--dataset", "--threads"):  # the folder may have moved since
+            value = _last(run.words, flag)
+            again += [flag, value] if value is not None else []
+        return self._job(run.label, ("train", *run.words), log_name(run), run.folder.checkpoint, tuple(again), needs)
 
-    def _fit(self, task: str, seed: int, path: Path) -> list[str]:
-        words = ["dynamics", "fit", "--task", task, "--seed", str(seed), "--threads", "1", "--out", str(path)]
-        return self._call([*words, *self.flags], f"dynamics-{path.stem}", f"dynamics model of {task}, seed {seed}")
-
-    def _train(self, run: Run) -> list[str]:
-        name = f"{run.task}-{run.folder.path.name}"
-        if run.folder.checkpoint.exists():
-            return self._call(["train", "--resume", str(run.folder.path)], name, run.label)
-        return self._call(["train", *run.words], name, run.label)
-
-    def _call(self, words: list[str], log: str, label: str) -> list[str]:
-        """Run `osrl-proco words` with its output in a log file; what went wrong, if anything."""
+    def _job(
+        self,
+        label: str,
+        words: tuple[str, ...],
+        log: str,
+        checkpoint: Path | None = None,
+        again: tuple[str, ...] = (),
+        needs: tuple[str, ...] = (),
+    ) -> Job:
+        threads = int(_last(words, "--threads") or 1)
         file = self.out / "logs" / f"{log}.log"
-        with file.open("a") as handle:
-            done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "osrl_proco", *words],
-                stdout=handle,
-                stderr=handle,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                check=False,
-            )
-        if done.returncode == 0:
-            return []
-        lines = file.read_text(errors="replace").strip().splitlines()
-        return [f"{label}: exit status {done.returncode} ({lines[-1] if lines else 'no output'}); see {file}"]
+        return Job(label, words, file, Path.cwd(), checkpoint, again, threads, needs)
+
+    def train(self, jobs: int = 1, engine: Engine | None = None) -> list[str]:
+        """Train what is missing, `jobs` runs at a time (or as `engine` does); a line for each run that failed.
+
+        Raises KeyboardInterrupt after Ctrl-C, when the runs have saved their checkpoints. `outcomes` says how each
+        ended in both cases.
+        """
+        from .local import LocalEngine
+
+        for name in ("logs", "dynamics", "data"):
+            make_folder(self.out / name, "--out")
+        engine = engine or LocalEngine(jobs)
+        todo = self.jobs(engine.slots)
+        with Display(self.runs, todo) as display:
+            try:
+                self.outcomes = work(todo, engine, display.show)
+            except KeyboardInterrupt as stop:
+                self.outcomes = stop.args[0] if stop.args else {}
+                raise
+        return [
+            f"{job.label}: {self.outcomes[job.label].reason} (see {self.relative(job.log)})"
+            for job in todo
+            if self.outcomes[job.label].status == "failed"
+        ]
+
+
+def log_name(run: Run) -> str:
+    """The name of a run's log, without its ending."""
+    return f"{_short(run.task)}-{run.folder.path.name}"
+
+
+def _last(words: Iterable[str], flag: str) -> str | None:
+    """The value of `flag` that counts: the last one."""
+    left, value = list(words), None
+    while True:
+        left, found = settings.take(left, flag)
+        if found is None:
+            return value
+        value = found
 
 
 def arms(algos: Sequence[str], stock: str = "both") -> list[Arm]:
@@ -160,3 +238,12 @@ def arms(algos: Sequence[str], stock: str = "both") -> list[Arm]:
         if stock != "only" and spec.twin:
             found.append(Arm(f"{spec.name}-proco", spec.name, True))
     return found
+
+
+def _short(task: str) -> str:
+    """A task as part of a file's name: its id, or the name of its file."""
+    return Path(task).stem if task.endswith((".yaml", ".yml")) else task
+
+
+def _among(labels: tuple[str, ...], there: set[str]) -> tuple[str, ...]:
+    return tuple(label for label in labels if label in there)

@@ -1,0 +1,70 @@
+"""`osrl-proco reproduce`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..core.errors import UserError
+from .compare import add_engine
+
+EPISODES = 300  # that scripted drivers record where DSRL's data are not here
+
+
+def main(argv: list[str]) -> int:
+    """Run what a table of the paper needs, and print ours beside the paper's."""
+    parser = argparse.ArgumentParser(
+        prog="osrl-proco reproduce",
+        description="Run what a table of the paper needs, and print our numbers beside the paper's, cell by cell, with "
+        "what differs. DSRL's data where they are on this machine, else recordings of scripted drivers. Runs go on "
+        "where they were stopped. Any other flag is one of osrl-proco train, and goes to every run.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("table", help="table1, table4, table5, table6, table7, table9, table10 or fig5")
+    parser.add_argument("--tasks", metavar="A,B", help="tasks (default: the paper's 17)")
+    parser.add_argument("--seeds", default="0,1,2", metavar="0,1", help="training seeds (default: 0,1,2)")
+    parser.add_argument(
+        "--preset", choices=("laptop", "paper"), default="laptop", help="sizes and steps (default: laptop)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default: runs/reproduce/TABLE)")
+    parser.add_argument(
+        "--collect", type=int, default=EPISODES, metavar="N", help="episodes to record per task (default: 300)"
+    )
+    parser.add_argument("--report", action="store_true", help="run nothing: only what --out has already")
+    add_engine(parser)
+    arguments, flags = parser.parse_known_args(argv)
+
+    from ..compare import beside as side
+    from ..compare.ask import default_flags, fitted, listed, seeds, spoken
+    from ..compare.execute import INTERRUPTED, engine_of, execute
+    from ..compare.experiments import TASKS, VIZ, experiment
+    from ..compare.grid import Grid
+    from ..compare.record import of_folder
+    from ..core.files import write_text
+
+    if arguments.table in VIZ:
+        print(f"{arguments.table} is a picture of a run: train one, then {VIZ[arguments.table]} --path DIR")
+        return 0
+    chosen = experiment(arguments.table)
+    if arguments.collect < 1:
+        raise UserError(f"--collect: {arguments.collect} must be 1 or more")
+    out = arguments.out or Path("runs") / "reproduce" / chosen.name
+    tasks = listed(arguments.tasks, "--tasks") if arguments.tasks else list(TASKS)
+    arms, said = fitted(chosen.arms, flags)
+    common = ["--preset", arguments.preset, *default_flags(flags)]
+    grid = Grid(arms, tasks, seeds(arguments.seeds), common, out, arguments.collect)
+    grid.notices += said
+    status = 0
+    if not arguments.report:
+        engine = engine_of(arguments.engine, arguments.jobs, arguments.gpus)
+        status = execute(grid, engine, spoken(["reproduce", *argv]), f"{chosen.name}: {chosen.title}")
+    record = of_folder(out)
+    found = side.beside(chosen, record.rows, tasks)
+    side.write_beside(found, out / "beside_the_paper.csv")
+    differs = "\n".join(f"- {line}" for line in side.differences(chosen, record.rows, grid.datasets.sources))
+    text = f"{side.markdown_beside(chosen, found)}\n\nWhat differs from the paper:\n\n{differs}\n"
+    write_text(out / "beside_the_paper.md", text)
+    print(text)
+    if status == INTERRUPTED:
+        print(f"Interrupted; go on with: {spoken(['reproduce', *argv])}")
+    return status
