@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 from osrl_proco.algorithms import algorithms
-from osrl_proco.compare.grid import Arm, Grid, arms
-from osrl_proco.compare.rows import read_rows, rows_of, write_rows
-from osrl_proco.compare.tables import markdown
+from osrl_proco.comparison.grid import Arm, Grid, arms
+from osrl_proco.comparison.rows import read_rows, rows_of, write_rows
+from osrl_proco.comparison.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 RAW = ROOT / "benchmarks" / "results" / "algorithms.csv"

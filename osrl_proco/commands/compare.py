@@ -37,9 +37,9 @@ def main(argv: list[str]) -> int:
     )
     arguments, flags = parser.parse_known_args(argv)
 
-    from ..compare.ask import default_flags, fitted, listed, seeds, spoken
-    from ..compare.execute import engine_of, execute
-    from ..compare.grid import Grid, arms
+    from ..comparison.ask import default_flags, fitted, listed, seeds, spoken
+    from ..comparison.execute import engine_of, execute
+    from ..comparison.grid import Grid, arms
 
     if arguments.collect < 0:
         raise UserError(f"--collect: {arguments.collect} must not be negative")

@@ -28,9 +28,9 @@ def main(argv: list[str]) -> int:
     if (arguments.into is None) != (arguments.name is None):
         raise UserError("report: --into FILE and --name NAME belong together")
 
-    from ..compare.documents import write_into
-    from ..compare.report import joined, write_report
-    from ..compare.tables import markdown
+    from ..comparison.documents import write_into
+    from ..comparison.report import joined, write_report
+    from ..comparison.tables import markdown
 
     record = joined(arguments.sources)
     if arguments.into is not None:

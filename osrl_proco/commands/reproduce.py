@@ -34,12 +34,12 @@ def main(argv: list[str]) -> int:
     add_engine(parser)
     arguments, flags = parser.parse_known_args(argv)
 
-    from ..compare import beside as side
-    from ..compare.ask import default_flags, fitted, listed, seeds, spoken
-    from ..compare.execute import INTERRUPTED, engine_of, execute
-    from ..compare.experiments import TASKS, VIZ, experiment
-    from ..compare.grid import Grid
-    from ..compare.record import of_folder
+    from ..comparison import beside as side
+    from ..comparison.ask import default_flags, fitted, listed, seeds, spoken
+    from ..comparison.execute import INTERRUPTED, engine_of, execute
+    from ..comparison.experiments import TASKS, VIZ, experiment
+    from ..comparison.grid import Grid
+    from ..comparison.record import of_folder
     from ..core.files import write_text
 
     if arguments.table in VIZ:

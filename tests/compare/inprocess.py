@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from osrl_proco.cli import main
-from osrl_proco.compare.jobs import judged
+from osrl_proco.comparison.jobs import judged
 
 TINY = [
     "--a_hidden_sizes", "[16,16]", "--c_hidden_sizes", "[16,16]", "--vae_hidden_sizes", "16", "--batch_size", "32",

@@ -10,7 +10,7 @@ import pytest
 from rows_kit import by_hand
 from test_page import Page, record_of
 
-from osrl_proco.compare.report import write_report
+from osrl_proco.comparison.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CLICKS = """

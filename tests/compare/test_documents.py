@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from osrl_proco.compare.documents import names, replaced, table_in
-from osrl_proco.compare.rows import read_rows
-from osrl_proco.compare.tables import markdown
+from osrl_proco.comparison.documents import names, replaced, table_in
+from osrl_proco.comparison.rows import read_rows
+from osrl_proco.comparison.tables import markdown
 from osrl_proco.core.errors import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from inprocess import TINY
 
-from osrl_proco.compare.progress import last_step
+from osrl_proco.comparison.progress import last_step
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}

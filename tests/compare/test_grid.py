@@ -11,9 +11,9 @@ import pytest
 from inprocess import TINY, InProcess
 
 from osrl_proco.cli import main
-from osrl_proco.compare import execute as executing
-from osrl_proco.compare.ask import fitted, seeds
-from osrl_proco.compare.grid import Arm, Grid, arms
+from osrl_proco.comparison import execute as executing
+from osrl_proco.comparison.ask import fitted, seeds
+from osrl_proco.comparison.grid import Arm, Grid, arms
 from osrl_proco.core.errors import UserError
 
 TASK = "OfflineBrake-v0"
@@ -128,7 +128,7 @@ def test_models_are_shared_only_where_they_would_be_the_same(tmp_path):
 
 def test_datasets_are_collected_once_for_all(tmp_path, monkeypatch):
     monkeypatch.setenv("DSRL_DATASET_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr("osrl_proco.compare.datasets._dsrl_is_here", lambda task: False)
+    monkeypatch.setattr("osrl_proco.comparison.datasets._dsrl_is_here", lambda task: False)
     asked = Grid(arms(["bcql"]), ["PointGoal1", "CarGoal1"], (0,), ("--preset", "laptop"), tmp_path, collect=7)
     collecting = [job for job in asked.jobs(4) if job.words[0] == "data"]
     assert [job.words[job.words.index("--workers") + 1] for job in collecting] == ["2", "2"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from osrl_proco.compare.jobs import Job, Outcome, judged, log_lines, work
+from osrl_proco.comparison.jobs import Job, Outcome, judged, log_lines, work
 
 
 def job(label, *needs, **more):

@@ -11,9 +11,9 @@ import pytest
 from rows_kit import by_hand, row
 
 from osrl_proco.cli import main
-from osrl_proco.compare.record import Record
-from osrl_proco.compare.report import joined, write_report
-from osrl_proco.compare.statistics import cells, grouped, seed_means
+from osrl_proco.comparison.record import Record
+from osrl_proco.comparison.report import joined, write_report
+from osrl_proco.comparison.statistics import cells, grouped, seed_means
 from osrl_proco.core.errors import UserError
 
 pytest.importorskip("jinja2", reason="the extra `report` is not installed")

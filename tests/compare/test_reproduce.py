@@ -9,9 +9,9 @@ from inprocess import TINY, InProcess
 from rows_kit import row
 
 from osrl_proco.cli import main
-from osrl_proco.compare import execute as executing
-from osrl_proco.compare.beside import beside, markdown_beside
-from osrl_proco.compare.experiments import EXPERIMENTS, TASKS, experiment, paper_numbers
+from osrl_proco.comparison import execute as executing
+from osrl_proco.comparison.beside import beside, markdown_beside
+from osrl_proco.comparison.experiments import EXPERIMENTS, TASKS, experiment, paper_numbers
 from osrl_proco.run import settings
 from osrl_proco.tasks.task import load_task
 

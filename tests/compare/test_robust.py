@@ -7,7 +7,7 @@ import pytest
 from rows_kit import by_hand, row
 
 pytest.importorskip("rliable", reason="the extra `report` is not installed")
-from osrl_proco.compare.robust import robust
+from osrl_proco.comparison.robust import robust
 
 
 def test_the_interquartile_mean_is_the_mean_of_the_middle_half():

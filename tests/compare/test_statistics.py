@@ -7,8 +7,8 @@ import math
 import pytest
 from rows_kit import by_hand, row
 
-from osrl_proco.compare.statistics import cells, interval, summaries, t95, twins
-from osrl_proco.compare.tables import escaped, latex, markdown
+from osrl_proco.comparison.statistics import cells, interval, summaries, t95, twins
+from osrl_proco.comparison.tables import escaped, latex, markdown
 
 
 def test_the_interval_is_students():

@@ -176,7 +176,7 @@ def test_the_package_is_light_and_names_what_it_has():
         "import sys, osrl_proco\nassert 'torch' not in sys.modules and 'pandas' not in sys.modules\n"
         "assert {'train', 'evaluate', 'compare', 'load_policy', 'load_task'} <= set(dir(osrl_proco))\n"
         "from osrl_proco import load_task; load_task('PointGoal1'); assert 'torch' not in sys.modules\n"
-        "import osrl_proco.compare; from osrl_proco import compare; assert callable(compare)"
+        "import osrl_proco.comparison; from osrl_proco import compare; assert callable(compare)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
