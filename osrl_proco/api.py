@@ -84,7 +84,7 @@ class TrainedPolicy:
     def __init__(self, trained: Trained) -> None:
         self.task, self.algorithm, self.step = trained.task, trained.config.algo, trained.step
         self._device = trained.device
-        self._policy = trained.agent.policy()
+        self._policy = trained.policy()
         self._rows = 0
 
     def reset(self, robots: int = 1, seed: int = 0) -> None:

@@ -16,10 +16,10 @@ from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
 from ..proco.source import FeasibilityData
-from ..tasks.task import Task
 from .config import ProcoConfig
 from .fit import Callback, Fit, require_finite
 from .folder import RunFolder
+from .prepare import Prepared
 
 EVAL_SEED = 10_000  # evaluation episodes are the same for every run, algorithm and training seed
 
@@ -105,10 +105,9 @@ class Evaluate(Callback):
     name = "evaluate"
 
     def __init__(
-        self, config: ProcoConfig, folder: RunFolder, task: Task, episode_len: int, device: str, loggers: Sequence[Any]
+        self, config: ProcoConfig, folder: RunFolder, prepared: Prepared, device: str, loggers: Sequence[Any]
     ) -> None:
-        self.config, self.folder, self.task = config, folder, task
-        self.episode_len, self.device, self.loggers = episode_len, device, loggers
+        self.config, self.folder, self.prepared, self.device, self.loggers = config, folder, prepared, device, loggers
 
     def after(self, fit: Fit, info: Info) -> None:
         every = self.config.eval_every
@@ -119,15 +118,16 @@ class Evaluate(Callback):
         fit.agent.train(True)
 
     def _evaluate(self, agent: Agent, step: int) -> None:
+        task, scale = self.prepared.task, self.prepared.scale
         runs = evaluate(
-            agent.policy,
-            self.task,
+            scale.policy(agent.policy) if scale else agent.policy,
+            task,
             episodes=self.config.eval_episodes,
             seed=EVAL_SEED,
             cost_limit=self.config.report_cost_limit,
-            episode_len=self.episode_len,
+            episode_len=self.prepared.episode_len,
             device=self.device,
-            workers=min(self.config.threads, default_workers(self.task)),
+            workers=min(self.config.threads, default_workers(task)),
         )
         self.folder.append("eval.csv", [{"step": step, **dataclasses.asdict(run)} for run in runs])
         means = summary(runs)

@@ -73,9 +73,7 @@ def evaluate_run(
                 told = trained
                 if protocol == "dsrl" and trained.agent.limit_at_test:
                     told = load_policy(folder, device, algo, cost_limit=limit)
-                runs = run_episodes(
-                    told.agent.policy, envs, episodes, seed, trained.episode_len, trained.device, progress
-                )
+                runs = run_episodes(told.policy, envs, episodes, seed, trained.episode_len, trained.device, progress)
             rows += [{**facts, **_row(episode, limit)} for episode in score(envs, runs, limit)]
     return Evaluation(trained, protocol, rows)
 

@@ -13,7 +13,7 @@ def film(folder: RunFolder, video: Path | None, seed: int, device: str = "auto",
     """Film the episode that is reset with `seed` into `video`, or show it in a window where that is None."""
     trained = load_policy(folder, device, algo)
     pictures = frames(
-        trained.agent.policy(), trained.task, seed, trained.episode_len, trained.device, critic_of(trained.agent)
+        trained.policy(), trained.task, seed, trained.episode_len, trained.device, critic_of(trained.agent)
     )
     if video is None:
         show(pictures)

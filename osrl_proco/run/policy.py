@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ..algorithms.agent import Agent, Problem
+from ..algorithms.agent import Agent, Policy, Problem
+from ..algorithms.bounds import ActionScale
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.random import Streams, drawing_from
@@ -28,6 +29,12 @@ class Trained:
     step: int
     episode_len: int
     device: str
+    scale: ActionScale | None = None
+
+    def policy(self) -> Policy:
+        """What acts, in the task's own action bounds."""
+        make = self.scale.policy(self.agent.policy) if self.scale else self.agent.policy
+        return make()
 
 
 def load_policy(
@@ -60,13 +67,14 @@ def load_policy(
         with drawing_from(streams["networks"]):
             agent = algorithm(config.algo).create(config, problem)
         agent.load_state_dict(state["agent"])
-        step = int(state["step"])
+        step, bounds = int(state["step"]), state["action_bounds"]
+        scale = ActionScale(*(tuple(map(float, bound)) for bound in bounds)) if bounds else None
     except MISFIT as error:
         raise UserError(
             f"{folder.checkpoint}: does not fit the settings in config.yaml ({first_line(error)})"
         ) from None
     agent.train(False)
-    return Trained(agent, config, task, step, problem.episode_len, device)
+    return Trained(agent, config, task, step, problem.episode_len, device, scale)
 
 
 def critic_of(agent: Agent) -> FeasibilityCritic | None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..algorithms.agent import Problem
+from ..algorithms.bounds import ActionScale
 from ..core.errors import UserError, first_line
 from ..core.files import read_text
 from ..core.random import Streams, derived_seed, drawing_from
@@ -20,7 +21,7 @@ from ..costs import CostFunction, load_cost_function
 from ..costs.sandbox.checked import load_tried
 from ..data.findings import require_names, settle
 from ..data.labels import label_findings
-from ..data.load import load_dataset, load_file, unsafe_file
+from ..data.load import load_dataset, load_file, spaces_of, unsafe_file
 from ..data.split import safe_only
 from ..data.statistics import episodes
 from ..data.transitions import Transitions
@@ -48,6 +49,8 @@ class Prepared:
     """The data of a run on its device, and what is known of the task.
 
     unsafe: violations kept aside (D_u). heldout: what no update sees, where no episode can be run; else None.
+    scale: between the task's action bounds and [-1, 1], which the data's actions are then in; None where one symmetric
+        bound holds for all entries (`max_action`).
     fingerprint: SHA-256 of the training data.
     """
 
@@ -56,6 +59,7 @@ class Prepared:
     unsafe: Transitions
     heldout: HeldOut | None
     max_action: float
+    scale: ActionScale | None
     episode_len: int
     reference_returns: tuple[float, float] | None
     fingerprint: str
@@ -81,7 +85,13 @@ def prepare(config: ProcoConfig, task: Task, device: str) -> Prepared:
         raise UserError(f"{config.dataset or task.id}: no safe transition is left to train on; give --safe_only false")
     if config.stop_at_timeouts:
         data = dataclasses.replace(data, terminals=torch.maximum(data.terminals, data.timeouts))
-    heldout, max_action, reference = None, task.max_action, None
+    space: Any = env.action_space if env is not None else spaces_of(task, {"actions": data.actions})[1]
+    low, high = np.ravel(space.low).tolist(), np.ravel(space.high).tolist()
+    scale, max_action = ActionScale.needed(low, high), high[0]
+    if scale is not None:
+        data, unsafe = (dataclasses.replace(d, actions=scale.to_unit(d.actions)) for d in (data, unsafe))
+        max_action = 1.0
+    heldout, reference = None, None
     if env is None:
         episode_len = config.episode_len or int(episodes(data)[2].max())
         data, heldout = hold_out(data, unsafe, config.seed)
@@ -89,13 +99,14 @@ def prepare(config: ProcoConfig, task: Task, device: str) -> Prepared:
     else:
         limit = env.spec.max_episode_steps if env.spec else None
         episode_len = config.episode_len or limit or int(episodes(data)[2].max())
-        max_action = float(np.abs(env.action_space.high).max())  # type: ignore[attr-defined]
         base: Any = env.unwrapped
         if getattr(base, "max_episode_reward", None) is not None:
             reference = float(base.min_episode_reward), float(base.max_episode_reward)
         env.close()
     fingerprint = _fingerprint(data)
-    return Prepared(task, data.to(device), unsafe.to(device), heldout, max_action, episode_len, reference, fingerprint)
+    return Prepared(
+        task, data.to(device), unsafe.to(device), heldout, max_action, scale, episode_len, reference, fingerprint
+    )
 
 
 def _simulator(config: ProcoConfig, task: Task) -> gym.Env | None:

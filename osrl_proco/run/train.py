@@ -88,6 +88,7 @@ def _callbacks(
         "proco": config.proco,
         "act_dim": prepared.data.actions.shape[1],
         "max_action": prepared.max_action,
+        "action_bounds": (prepared.scale.low, prepared.scale.high) if prepared.scale else None,
         "episode_len": prepared.episode_len,
         "reference_returns": prepared.reference_returns,
         "data": prepared.fingerprint,
@@ -96,7 +97,7 @@ def _callbacks(
     if prepared.heldout is not None:
         evaluation = MeasureHeldOut(config, folder, prepared.heldout)
     else:
-        evaluation = Evaluate(config, folder, prepared.task, prepared.episode_len, device, loggers)
+        evaluation = Evaluate(config, folder, prepared, device, loggers)
     return [
         *([refresh] if refresh else []),
         Log(folder, config.log_every, loggers, refresh),
