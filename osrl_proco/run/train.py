@@ -7,7 +7,10 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -185,8 +188,21 @@ def sha256(text: str) -> str:
 
 def _require_loggers(config: ProcoConfig) -> None:
     for flag, wanted in (("tensorboard", config.tensorboard), ("wandb", config.wandb)):
-        if wanted and importlib.util.find_spec(flag) is None:
+        if wanted and flag not in sys.modules and importlib.util.find_spec(flag) is None:
             raise UserError(f"--{flag}: {flag} is not installed; pip install {flag}")
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """An environment variable for the block; one that the user has set stands."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _fsrl_loggers(config: ProcoConfig, folder: RunFolder) -> list[Any]:
@@ -199,9 +215,9 @@ def _fsrl_loggers(config: ProcoConfig, folder: RunFolder) -> list[Any]:
     if config.wandb:
         from fsrl.utils import WandbLogger
 
-        # One id for the life of the run: a resumed run goes on in the same W&B run.
-        os.environ.setdefault("WANDB_RUN_ID", sha256(str(folder.facts()["started"]) + str(folder.path.name))[:16])
-        os.environ.setdefault("WANDB_RESUME", "allow")
         name = "".join([config.prefix or "", config.name or folder.path.name, config.suffix or ""])
-        loggers.append(WandbLogger(vars(config), config.project, config.group or config.task, name, None))
+        # One id for the life of the run, so that a resumed run stays one run on W&B (a patch makes FSRL heed it).
+        facts = folder.facts()
+        with _environment("WANDB_RUN_ID", sha256(f"{facts['started']} {facts['settings_sha256']} {name}")[:16]):
+            loggers.append(WandbLogger(vars(config), config.project, config.group or config.task, name, None))
     return loggers

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -333,3 +335,19 @@ def test_evaluation_reaches_tensorboard_at_its_own_update_and_the_last_too(tmp_p
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard" / "tb"))
     events.Reload()
     assert [e.step for e in events.Scalars("eval/Reward")] == [50, 75]
+
+
+def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path, monkeypatch):
+    begun = []
+
+    def init(**arguments):
+        begun.append(arguments["id"])
+        return SimpleNamespace(log=lambda *_, **__: None, config=SimpleNamespace(update=lambda *_, **__: None))
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, run=None))
+    monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+    train(tmp_path / "a", "--wandb", steps=20)
+    assert main(["train", "--resume", str(tmp_path / "a"), "--update_steps", "30"]) == 0
+    train(tmp_path / "b", "--wandb", "--seed", "1", steps=20)
+    assert begun[0] == begun[1] != begun[2]
+    assert "WANDB_RUN_ID" not in os.environ
