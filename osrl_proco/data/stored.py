@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import UserError, first_line
-from ..core.files import require_regular
+from ..core.files import reason, require_regular
 
 ROOM = 2**28  # bytes that the needed arrays may take, whatever the file's size
 UNFOLD = 64  # times the file's size that they may take beyond it; DSRL's files unfold about 4 times
@@ -85,8 +85,11 @@ def _is_lock(error: OSError) -> bool:
 
 def _no_hdf5(path: Path, error: BaseException) -> str:
     """What a file is that HDF5 does not open."""
-    with path.open("rb") as file:
-        start = file.read(8)
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as unreadable:
+        return f"cannot be read ({reason(unreadable)})"
     if start[:4] == b"PK\x03\x04":
         return "a zip or NumPy archive; give it the ending .npz"
     if not start.startswith(b"\x89HDF"):
