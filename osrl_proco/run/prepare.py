@@ -15,7 +15,7 @@ import torch
 from ..algorithms.agent import Problem
 from ..algorithms.bounds import ActionScale
 from ..core.errors import UserError, first_line
-from ..core.files import read_text
+from ..core.files import require_regular
 from ..core.random import Streams, derived_seed, drawing_from
 from ..costs import CostFunction, load_cost_function
 from ..costs.sandbox.checked import load_tried
@@ -207,8 +207,8 @@ def cost_function(file: str | Path | None, prepared: Prepared, config: ProcoConf
     """
     task = prepared.task
     path = Path(file) if file is not None else task.cost_path
-    text = read_text(path, "--cost_function" if file is not None else "")
     if file is not None:
+        require_regular(path, "--cost_function")
         cost, trial = load_tried(path, task, prepared.data.next_observations.cpu())
         print(f"Sandbox: {trial.enforcement.report()}")
     else:
@@ -224,7 +224,7 @@ def cost_function(file: str | Path | None, prepared: Prepared, config: ProcoConf
         f"finds {found:.1%} of {len(known)} unsafe transitions kept aside" if len(known) else "nothing to check on"
     )
     print(f"Cost function {path.name}: {checked}, calls {share:.1%} of the training data unsafe")
-    return Rule(cost, text, path.name)
+    return Rule(cost, cost.source, path.name)
 
 
 def recorded_only(data: Transitions) -> FeasibilityData:
