@@ -24,6 +24,10 @@ _COMMANDS = {
 }
 
 
+# How PyTorch says it, on a CPU and on a GPU
+_NO_MEMORY = ("can't allocate memory", "out of memory")
+
+
 def _usage() -> str:
     lines = [f"osrl-proco {__version__}: PROCO for OSRL, offline safe RL from data without violations", ""]
     lines += ["usage: osrl-proco <command> [flags]", "", "commands:"]
@@ -52,6 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(module.main(words[1:]) or 0)
     except UserError as error:
         print(f"osrl-proco: error: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        print(
+            "osrl-proco: error: not enough memory for these sizes; a smaller batch_size, rollout_batch, rollout_buffer "
+            "or hidden width needs less",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("osrl-proco: interrupted", file=sys.stderr)

@@ -28,6 +28,13 @@ _NOT_NEGATIVE = (
     "num_workers",
     "phi",
 )
+# What no machine holds, or needs, is a slip of the keyboard (or a stranger's config).
+_AT_MOST = {
+    "batch_size": 10**7, "dynamics_batch": 10**7, "rollout_batch": 10**7, "rollout_buffer": 10**9, "members": 1000,
+    "num_q": 100, "num_qc": 100, "sample_action_num": 10**4, "rollout_length": 10**5, "num_layers": 100, "seq_len": 10**5,
+    "embedding_dim": 2**16,
+}  # fmt: skip
+WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
@@ -81,6 +88,8 @@ def _check_one(name: str, value: Any) -> None:
         raise UserError(f"--{name}: {value} must be greater than 0")
     if name in _NOT_NEGATIVE and value < 0:
         raise UserError(f"--{name}: {value} must not be negative")
+    if name in _AT_MOST and value > _AT_MOST[name]:
+        raise UserError(f"--{name}: {value} is more than {_AT_MOST[name]}")
     if name in _BETWEEN_0_AND_1 and not 0 < value < 1:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
     if name == "tau" and not 0 < value <= 1:
@@ -91,5 +100,7 @@ def _check_one(name: str, value: Any) -> None:
         widths = value if isinstance(value, list) else [value]
         if not widths or any(not isinstance(w, int) or w < 1 for w in widths):
             raise UserError(f"--{name}: {value} must be whole numbers above 0, for example [256, 256]")
+        if max(widths) > WIDEST or len(widths) > 100:
+            raise UserError(f"--{name}: {len(widths)} layers of up to {max(widths)}; at most 100 of up to {WIDEST}")
     if name == "PID" and (len(value) != 3 or any(gain < 0 for gain in value)):
         raise UserError(f"--PID: {value} must be three numbers, none negative, for example [0.1, 0.003, 0.001]")

@@ -142,11 +142,17 @@ def _value(name: str, value: Any, kind: Any) -> Any:
             plain = int(plain)
         if (inner is int and not isinstance(plain, int)) or (inner is float and not math.isfinite(plain)):
             raise wrong
-        return pyrallis.decode(inner, plain)
+        if typing.get_args(inner) == (int,) and not all(isinstance(n, int) for n in _as_list(plain)):
+            raise wrong
+        return pyrallis.decode(inner, _as_list(plain) if typing.get_origin(inner) is list else plain)
     except UserError:
         raise
     except Exception:  # pyrallis raises several kinds; what was given, and what is wanted, say it all
         raise wrong from None
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _optional(kind: Any) -> bool:
