@@ -31,8 +31,8 @@ _NOT_NEGATIVE = (
 # What no machine holds, or needs, is a slip of the keyboard (or a stranger's config).
 _AT_MOST = {
     "batch_size": 10**7, "dynamics_batch": 10**7, "rollout_batch": 10**7, "rollout_buffer": 10**9, "members": 1000,
-    "num_q": 100, "num_qc": 100, "sample_action_num": 10**4, "rollout_length": 10**5, "num_layers": 100, "seq_len": 10**5,
-    "embedding_dim": 2**16,
+    "num_q": 100, "num_qc": 100, "sample_action_num": 10**4, "rollout_length": 10**5, "num_layers": 100,
+    "seq_len": 10**5, "embedding_dim": 2**16,
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from upstream import needs, run
+from releases import needs, run
 
 import osrl_proco
 from osrl_proco.core.resources import PATCHES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from upstream import needs, run
+from releases import needs, run
 
 # ---- OSRL and FSRL ---------------------------------------------------------------------------------------------------
 
