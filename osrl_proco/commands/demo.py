@@ -22,8 +22,8 @@ def main(argv: list[str]) -> int:
         "both policies do, how well the critic knows the true feasible set, and save a picture of it.",
     )
     parser.add_argument("--task", default="OfflineBrake-v0", metavar="ID", help="embedded task (default: %(default)s)")
-    parser.add_argument("--algo", default="bcql", metavar="NAME", help=f"{', '.join(twins)} (default: bcql)")
-    parser.add_argument("--update_steps", type=int, default=5000, metavar="N", help="updates (default: %(default)s)")
+    parser.add_argument("--algo", default="fisor", metavar="NAME", help=f"{', '.join(twins)} (default: fisor)")
+    parser.add_argument("--update_steps", type=int, default=3000, metavar="N", help="updates (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed (default: 0)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/demo"), metavar="DIR", help="folder (default: runs/demo)"
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--task {arguments.task}: the demo needs a task with a known truth, such as OfflineBrake-v0")
 
     words = ["--task", arguments.task, "--algo", arguments.algo, "--update_steps", str(arguments.update_steps)]
-    words += ["--seed", str(arguments.seed), "--eval_every", "0", "--eval_episodes", "50"]
+    words += ["--seed", str(arguments.seed), "--preset", "laptop", "--eval_every", "0", "--eval_episodes", "50"]
     runs = {kind: _run(words, kind, arguments.out) for kind in ("stock", "proco")}
     print()
     _print_policies(arguments.algo, {kind: folder for kind, (_, folder) in runs.items()})
