@@ -36,7 +36,7 @@ def main() -> None:
         for grid in grids:
             print("\n".join(grid.train(arguments.jobs)))
             finished = (run for g in grids for run in g.runs if run.finished())
-            write_rows((row for run in finished for row in rows_of(run)), RAW)
+            write_rows((short(row) for run in finished for row in rows_of(run)), RAW)
     rows = read_rows(RAW)
     DOCUMENT.write_text(document(rows))
     print(markdown(rows))
@@ -51,22 +51,31 @@ def chosen() -> list[list[Arm]]:
     return [[*arms(quick), safe, cdt], arms(LONG)]
 
 
+def short(row: dict) -> dict:
+    """The row with its versions cut to Python's and torch's: 6,000 rows of all would be megabytes."""
+    kept = [part for part in row["versions"].split("; ") if part.startswith(("python", "torch"))]
+    return {**row, "versions": "; ".join(kept)}
+
+
 def document(rows: list[dict]) -> str:
     """The results page."""
     first = rows[0]
+    there = {row["arm"] for row in rows}
+    absent = [arm.name for arms in chosen() for arm in arms if arm.name not in there]
+    note = f"\nNot run to the end yet, so not in the table: {', '.join(absent)}.\n" if absent else ""
     seeds = sorted({row["seed"] for row in rows})
     steps = sorted({row["step"] for row in rows})
     return f"""# Results on the embedded tasks
 
 Written by `python benchmarks/algorithms.py`; the raw rows, one for each episode, are in
 [benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU;
-{first["versions"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out. Settings:
-`--preset laptop` ({" or ".join(f"{s:,}" for s in steps)} updates), seeds {", ".join(map(str, seeds))}, the last
+{first["versions"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out.
+Settings: `--preset laptop` ({" or ".join(f"{s:,}" for s in steps)} updates), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
 95 % interval over seeds (Student's t); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
 
 {markdown(rows)}
-"""
+{note}"""
 
 
 if __name__ == "__main__":
