@@ -64,13 +64,13 @@ def document(rows: list[dict]) -> str:
     absent = [arm.name for arms in chosen() for arm in arms if arm.name not in there]
     note = f"\nNot run to the end yet, so not in the table: {', '.join(absent)}.\n" if absent else ""
     seeds = sorted({row["seed"] for row in rows})
-    steps = sorted({row["step"] for row in rows})
+    steps = " or ".join(f"{s:,}" for s in sorted({row["step"] for row in rows}))
     return f"""# Results on the embedded tasks
 
 Written by `python benchmarks/algorithms.py`; the raw rows, one for each episode, are in
 [benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU;
 {first["versions"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out.
-Settings: `--preset laptop` ({" or ".join(f"{s:,}" for s in steps)} updates), seeds {", ".join(map(str, seeds))}, the last
+Settings: `--preset laptop` ({steps} updates), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
 95 % interval over seeds (Student's t); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
 
