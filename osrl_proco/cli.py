@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"osrl-proco: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk or a read-only folder, where nothing nearer to it has said more
+        print(f"osrl-proco: error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
             raise

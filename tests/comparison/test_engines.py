@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -86,8 +87,8 @@ def cluster(tmp_path):
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
     ray = Path(sys.executable).with_name("ray")
     port = 20_000 + os.getpid() % 10_000
-    environment = {**ENVIRONMENT, "RAY_TMPDIR": "/tmp", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    folder = f"/tmp/proco-ray-{os.getpid()}"
+    environment = {**ENVIRONMENT, "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: the path of a socket has a limit
     start = [str(ray), "start", "--head", f"--port={port}", "--num-cpus=3", f"--temp-dir={folder}", "--block"]
     start += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
     head = subprocess.Popen(
