@@ -29,14 +29,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/algorithms"), help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--only", nargs="+", choices=sorted(algorithms()), help="these algorithms; others keep their rows")
     parser.add_argument("--report", action="store_true", help="train nothing: table and document from the raw rows")
     arguments = parser.parse_args()
     if not arguments.report:
-        grids = [Grid(arms, TASKS, arguments.seeds, FLAGS, arguments.out) for arms in chosen()]
+        wanted = set(arguments.only or algorithms())
+        grids = [
+            Grid([arm for arm in group if arm.algo in wanted], TASKS, arguments.seeds, FLAGS, arguments.out)
+            for group in chosen()
+        ]
+        earlier = [row for row in read_rows(RAW) if row["algorithm"] not in wanted] if RAW.exists() else []
         for grid in grids:
             print("\n".join(grid.train(arguments.jobs)))
             finished = (run for g in grids for run in g.runs if run.finished())
-            write_rows((short(row) for run in finished for row in rows_of(run)), RAW)
+            write_rows([*earlier, *(short(row) for run in finished for row in rows_of(run))], RAW)
     rows = read_rows(RAW)
     DOCUMENT.write_text(document(rows))
     print(markdown(rows))
