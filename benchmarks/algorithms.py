@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/algorithms"), help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
-    parser.add_argument("--only", nargs="+", choices=sorted(algorithms()), help="these algorithms; others keep their rows")
+    parser.add_argument("--only", nargs="+", choices=sorted(algorithms()), help="these; others keep their rows")
     parser.add_argument("--report", action="store_true", help="train nothing: table and document from the raw rows")
     arguments = parser.parse_args()
     if not arguments.report:
