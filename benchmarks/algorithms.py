@@ -9,11 +9,12 @@ stopped; `--report` makes table and document again from the raw rows in benchmar
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from osrl_proco.algorithms import algorithms
 from osrl_proco.comparison.grid import Arm, Grid, arms
-from osrl_proco.comparison.rows import read_rows, rows_of, write_rows
+from osrl_proco.comparison.rows import Row, read_rows, rows_of, write_rows
 from osrl_proco.comparison.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,11 +39,9 @@ def main() -> None:
             Grid([arm for arm in group if arm.algo in wanted], TASKS, arguments.seeds, FLAGS, arguments.out)
             for group in chosen()
         ]
-        earlier = [row for row in read_rows(RAW) if row["algorithm"] not in wanted] if RAW.exists() else []
         for grid in grids:
             print("\n".join(grid.train(arguments.jobs)))
-            finished = (run for g in grids for run in g.runs if run.finished())
-            write_rows([*earlier, *(short(row) for run in finished for row in rows_of(run))], RAW)
+            merge(short(row) for run in grid.runs if run.finished() for row in rows_of(run))
     rows = read_rows(RAW)
     DOCUMENT.write_text(document(rows))
     print(markdown(rows))
@@ -57,7 +56,17 @@ def chosen() -> list[list[Arm]]:
     return [[*arms(quick), safe, cdt], arms(LONG)]
 
 
-def short(row: dict) -> dict:
+def merge(rows: Iterable[Row]) -> None:
+    """Put runs' rows among the raw ones, in place of those of the same runs; the rows of all other runs stay."""
+    new = list(rows)
+    again = {(row["task"], row["arm"], row["seed"]) for row in new}
+    kept = (
+        [row for row in read_rows(RAW) if (row["task"], row["arm"], row["seed"]) not in again] if RAW.exists() else []
+    )
+    write_rows([*kept, *new], RAW)
+
+
+def short(row: Row) -> Row:
     """The row with its versions cut to Python's and torch's: 6,000 rows of all would be megabytes."""
     kept = [part for part in row["versions"].split("; ") if part.startswith(("python", "torch"))]
     return {**row, "versions": "; ".join(kept)}
