@@ -109,7 +109,8 @@ def main() -> None:
     ratio = statistics.median(r["ours"] / r["official"] for r in rounds)
     print(f"ours / official, median of {len(rounds)} rounds: {ratio:.2f}")
     if arguments.out:
-        about = {"command": "python benchmarks/fisor_jax.py", "machine": {**versions(), "jax": version}}
+        flags = f"--rounds {arguments.rounds} --seconds {arguments.seconds:g}"
+        about = {"command": f"python benchmarks/fisor_jax.py {flags}", "machine": {**versions(), "jax": version}}
         result = {**about, "commit": commit(), "ratio": ratio, "rounds": rounds}
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
