@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.random import normal
+from .mish import mish
 
 
 def xavier(layer: nn.Linear) -> nn.Linear:
@@ -111,8 +111,9 @@ class _Block(nn.Module):
         inner = x
         if generator is not None:
             keep = 1.0 - self.dropout
-            inner = x * torch.empty_like(x).bernoulli_(keep, generator=generator).div_(keep)
-        return x + self.narrow(F.mish(self.wide(self.norm(inner))))
+            # Half the time of bernoulli_.
+            inner = x * torch.rand(x.shape, generator=generator, device=x.device).lt_(keep).div_(keep)
+        return x + self.narrow(mish(self.wide(self.norm(inner))))
 
 
 class ScoreNetwork(nn.Module):
@@ -161,7 +162,7 @@ class ScoreNetwork(nn.Module):
         x = self.first(torch.cat([noised, observations, embedding[steps]], -1))
         for block in self.blocks:
             x = block(x, dropout)
-        return self.last(F.mish(x))
+        return self.last(mish(x))
 
 
 def reparameterised(mean: Tensor, log_std: Tensor, generator: torch.Generator) -> Tensor:

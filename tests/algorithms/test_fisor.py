@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from osrl_proco.algorithms.fisor import noise_schedule
+from osrl_proco.algorithms.mish import mish
 from osrl_proco.algorithms.networks import ScoreNetwork
 from osrl_proco.core.errors import UserError
 from osrl_proco.proco.feasibility import FeasibilityBatch, ProcoSettings, backup
@@ -79,7 +80,16 @@ def test_expectiles_lean_high_for_reward_and_low_for_feasibility():
 
 
 def test_mish():
-    assert F.mish(torch.tensor(1.0)).item() == close(0.865098, abs=1e-6)
+    assert mish(torch.tensor(1.0)).item() == close(0.865098, abs=1e-6)
+
+
+def test_mish_and_its_slope_are_those_of_pytorch():
+    x = torch.cat([torch.linspace(-100.0, 100.0, 4001), torch.linspace(-3.0, 3.0, 601)]).requires_grad_()
+    pulled = torch.linspace(-2.0, 2.0, len(x))
+    (ours,) = torch.autograd.grad(mish(x), x, pulled)
+    (theirs,) = torch.autograd.grad(F.mish(x), x, pulled)
+    assert torch.allclose(mish(x), F.mish(x), rtol=1e-5, atol=1e-6)
+    assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_noised_action():
