@@ -21,6 +21,7 @@ import torch
 from osrl_proco.algorithms import Problem, algorithm, algorithms
 from osrl_proco.core.random import Streams, drawing_from
 from osrl_proco.data.transitions import Transitions
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.run.config import config_class
 from osrl_proco.run.folder import commit, versions
@@ -65,7 +66,14 @@ class Arm:
             return None
         d, size = self.data, int(1.5 * (self.agent.feasibility_batch_size or self.agent.batch_size))
         rows = torch.randint(ROWS, (size,), generator=self.streams["imagination"])
-        columns = (d.observations, d.actions, d.next_observations, d.previous_costs, d.costs, d.terminals)
+        columns = (
+            d.observations,
+            d.actions,
+            d.next_observations,
+            signed(d.previous_costs),
+            signed(d.costs),
+            d.terminals,
+        )
         return FeasibilityBatch(*(column[rows] for column in columns))
 
     def run(self, seconds: float) -> None:

@@ -156,9 +156,16 @@ def evaluate(
     return Evaluated(_pandas().DataFrame(done.rows), done.means)
 
 
-def load_policy(run: str | Path | Run, device: str = "auto") -> TrainedPolicy:
-    """The policy of a run's last checkpoint. Raises UserError for a folder without one."""
-    return TrainedPolicy(load_trained(_folder(run), device))
+def load_policy(
+    run: str | Path | Run, device: str = "auto", lookahead: int = 0, dynamics: str | Path | None = None
+) -> TrainedPolicy:
+    """The policy of a run's last checkpoint.
+
+    With `lookahead` it rolls candidates so many steps through a dynamics model (the file `dynamics`, by default the
+    run's own) before it acts, and takes the first that stays out of danger. Raises UserError for a folder without a
+    checkpoint or, where one is needed, without a model.
+    """
+    return TrainedPolicy(load_trained(_folder(run), device, lookahead=lookahead, dynamics=dynamics))
 
 
 def _folder(run: str | Path | Run) -> RunFolder:

@@ -316,7 +316,8 @@ class FISORConfig:
     cost_floor: float = 0.0
     # Actions drawn per state, of which one is chosen
     num_samples: int = 16
-    # Which of them: that of the lowest feasibility Q (minqc) or of the highest reward Q (maxq)
+    # Which of them: that of the lowest feasibility Q (minqc), of the highest reward Q (maxq), or of the highest reward
+    # Q among those of a feasibility Q of at most 0, if any, else minqc (allowed)
     select: str = "minqc"
 
 

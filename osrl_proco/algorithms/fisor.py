@@ -28,6 +28,7 @@ from ..core.errors import UserError
 from ..core.random import normal
 from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
+from ..proco.danger import signed
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
 from ..proco.optim import adam, anneal, descend
@@ -50,8 +51,8 @@ class FISOR(Agent):
     """FISOR, and with `config.proco` its twin."""
 
     def __init__(self, config: Any, problem: Problem) -> None:
-        if config.select not in ("minqc", "maxq"):
-            raise UserError(f"select: minqc or maxq, not {config.select!r}")
+        if config.select not in ("minqc", "maxq", "allowed"):
+            raise UserError(f"select: minqc, maxq or allowed, not {config.select!r}")
         if len(set(config.a_hidden_sizes)) != 1:
             raise UserError(f"a_hidden_sizes: FISOR's residual blocks all have one width, not {config.a_hidden_sizes}")
         self.config, self.problem = config, problem
@@ -69,14 +70,19 @@ class FISOR(Agent):
         self.actor_steps = 0
         if config.proco:
             self.cost = self.feasibility = FeasibilityLearner.create(
-                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr, polyak=config.tau
+                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr
             )
         else:
             settings = replace(
-                ProcoSettings.of(config), h_max=config.stock_h_max, feasibility_gamma=config.gamma, h_of="reached"
+                ProcoSettings.of(config),
+                h_max=config.stock_h_max,
+                feasibility_gamma=config.gamma,
+                h_of="reached",
+                of_two="larger",
+                polyak=config.tau,
             )
             self.cost = FeasibilityLearner.create(
-                obs_dim, act_dim, settings, device, lr=config.critic_lr, polyak=config.tau, network=_xavier
+                obs_dim, act_dim, settings, device, lr=config.critic_lr, network=_xavier
             )
         self.alphas, self.products = (x.to(device) for x in noise_schedule(LEVELS))
         self.return_scale: Tensor | None = None  # only where the task has no reference returns
@@ -153,8 +159,8 @@ class FISOR(Agent):
                 seen.observations,
                 seen.actions,
                 seen.next_observations,
-                seen.previous_costs,
-                (seen.costs > 0).float(),
+                signed(seen.previous_costs),
+                signed(seen.costs),
                 seen.terminals,
             )
         assert feasibility is not None, "the twin's critic needs its own batch"
@@ -186,11 +192,9 @@ class FISOR(Agent):
         count = noise.shape[1]
         repeated = observations.repeat_interleave(count, 0)
         candidates = self.sample(repeated, noise.flatten(0, 1))
-        if self.config.select == "minqc":
-            worth = -self.cost.target.q(repeated, candidates)
-        else:
-            worth = self.reward.target_q(repeated, candidates)
-        best = worth.view(-1, count).argmax(1)
+        safety = -self.cost.target.q(repeated, candidates) if self.config.select != "maxq" else None
+        worth = self.reward.target_q(repeated, candidates) if self.config.select != "minqc" else None
+        best = _best(safety, worth, count)
         return candidates.view(len(observations), count, -1)[torch.arange(len(best), device=best.device), best]
 
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
@@ -211,6 +215,22 @@ class FISOR(Agent):
             "counters": Attributes(self, ["actor_steps"]),
         }
         return parts if self.return_scale is None else {**parts, "return_scale": self.return_scale}
+
+
+def _best(safety: Tensor | None, worth: Tensor | None, count: int) -> Tensor:
+    """Of each state's `count` candidates the index (N,) of the one to take.
+
+    The safest, or the worthiest; where both are given (each (N count,)), the worthiest of those whose safety is not
+    below 0, if there is one, else the safest.
+    """
+    if worth is None or safety is None:
+        one = safety if worth is None else worth
+        assert one is not None
+        return one.view(-1, count).argmax(1)
+    safety, worth = safety.view(-1, count), worth.view(-1, count)
+    allowed = safety >= 0
+    among = worth.masked_fill(~allowed, -torch.inf).argmax(1)
+    return torch.where(allowed.any(1), among, safety.argmax(1))
 
 
 def _xavier(n_in: int, hidden: Any) -> torch.nn.Module:

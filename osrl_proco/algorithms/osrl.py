@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,8 +29,10 @@ class OsrlCostCritic(FeasibilityCritic):
         as_excess: whether the answer is Q, or by how much Q exceeds what can still be reached.
     """
 
-    def __init__(self, obs_dim: int, act_dim: int, hidden: Sequence[int], *, twin: bool, as_excess: bool) -> None:
-        super().__init__(obs_dim, act_dim, hidden)
+    def __init__(
+        self, obs_dim: int, act_dim: int, hidden: Sequence[int], *, twin: bool, as_excess: bool, of_two: str
+    ) -> None:
+        super().__init__(obs_dim, act_dim, hidden, of_two=of_two)
         self.twin, self.as_excess = twin, as_excess
 
     def predict(self, observations: Tensor, actions: Tensor) -> tuple[Any, ...]:
@@ -70,6 +73,7 @@ class ProcoMixin:
             proco.hidden,
             twin=hasattr(self.cost_critic, "q1_nets"),
             as_excess=self.constraint_on_excess,
+            of_two=proco.of_two,
         ).to(self.device)  # type: ignore[attr-defined]
         self.cost_critic_old = deepcopy(self.cost_critic).requires_grad_(False).eval()
         for name in ("qc_thres", "q_thres"):
@@ -83,8 +87,11 @@ class ProcoMixin:
         if self.learner is None:
             assert self.proco is not None
             critic, target, optimizer = (getattr(self, f"cost_critic{end}") for end in ("", "_old", "_optim"))
-            # OSRL's sync_weight averages the target, at the end of the step and with OSRL's tau.
-            self.learner = FeasibilityLearner(critic, self.proco, target=target, optimizer=optimizer, polyak=0.0)
+            # OSRL's sync_weight averages the target too, with OSRL's tau: here goes what is left to the wanted rate.
+            rest = max(0.0, 1.0 - (1.0 - self.proco.polyak) / (1.0 - self.tau))  # type: ignore[attr-defined]
+            self.learner = FeasibilityLearner(
+                critic, replace(self.proco, polyak=rest), target=target, optimizer=optimizer
+            )
         return self.learner
 
     def cost_critic_loss(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -26,6 +26,8 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--seed: {arguments.seed} must lie between 0 and {MAX_SEED}")
     if arguments.eval_episodes < 1:
         raise UserError(f"--eval_episodes: {arguments.eval_episodes} must be 1 or more")
+    if not 0 <= arguments.lookahead <= 100:
+        raise UserError(f"--lookahead: {arguments.lookahead} must lie between 0 and 100 steps")
     if arguments.workers is not None and arguments.workers < 0:
         raise UserError(f"--workers: {arguments.workers} must be 0 or more")
 
@@ -47,6 +49,8 @@ def main(argv: list[str]) -> int:
         protocol=arguments.protocol,
         device=arguments.device,
         algo=arguments.algo,
+        lookahead=arguments.lookahead,
+        dynamics=arguments.dynamics,
     )
     file = _write(folder, done, arguments.seed)
     _print(done, arguments.eval_episodes, arguments.seed)
@@ -81,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
         default="paper",
         help="paper: the run's report_cost_limit (the default); dsrl: the mean over DSRL's three limits",
     )
+    parser.add_argument(
+        "--lookahead",
+        type=int,
+        default=0,
+        metavar="K",
+        help="before it acts, the policy rolls candidates K steps through the dynamics model and takes the first that "
+        "stays out of danger (ours, not the paper's; default: 0, none)",
+    )
+    parser.add_argument("--dynamics", metavar="FILE", help="that model (default: the run's own)")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film the episode of --seed, with cost and V(s)")
     parser.add_argument("--render", action="store_true", help="show the episode of --seed in a window")
     parser.add_argument("--algo", metavar="NAME", help="refuse the checkpoint unless it is of this algorithm")
@@ -89,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _write(folder: RunFolder, done: Evaluation, seed: int) -> Path:
-    file = f"evaluation{'' if done.protocol == 'paper' else f'-{done.protocol}'}-seed{seed}.csv"
+    ahead = f"-lookahead{done.trained.ahead.steps}" if done.trained.ahead else ""
+    file = f"evaluation{'' if done.protocol == 'paper' else f'-{done.protocol}'}{ahead}-seed{seed}.csv"
     with contextlib.suppress(OSError):  # where it can't be removed, appending says why
         (folder.path / file).unlink()
     folder.append(file, done.rows)
@@ -100,6 +114,8 @@ def _print(done: Evaluation, episodes: int, seed: int) -> None:
     means, config = done.means, done.trained.config
     limits = list(dict.fromkeys(row["cost_limit"] for row in done.rows))
     mode = "" if config.proco else " (stock)"
+    if done.trained.ahead:
+        mode += f", looking {done.trained.ahead.steps} steps ahead"
     print(f"{config.algo}{mode} on {done.trained.task.id}, step {done.trained.step}, ")
     print(f"{episodes} episodes, seeds {seed} to {seed + episodes - 1}")
     print(f"  normalised reward  {means['normalized_reward']:8.3f}   (return {means['return']:.2f})")

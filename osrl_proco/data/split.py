@@ -53,6 +53,25 @@ def safe_only(data: Transitions, keep_unsafe: int = 100, seed: int = 0, unsafe_s
     return Split(data.keep(mask), data.keep(aside), len(data), len(touching), len(violating))
 
 
+def runs_apart(last: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """A mask (N,) of about `share` of the rows, in whole runs of consecutive transitions drawn by `generator`.
+
+    Neighbours are nearly the same transition: a held-out row between two of its run would measure little. Of fewer
+    than 20 runs, single rows.
+    """
+    last = last.bool()
+    run = (torch.cumsum(last, 0) - last.long()).long()
+    count = int(run[-1]) + 1 if len(run) else 0
+    if count < 20:
+        chosen = torch.zeros_like(last)
+        chosen[torch.randperm(len(last), generator=generator, device=last.device)[: int(share * len(last))]] = True
+        return chosen
+    order = torch.randperm(count, generator=generator, device=last.device)
+    sizes = torch.bincount(run, minlength=count)[order].cumsum(0)
+    taken = order[sizes <= share * len(last)]
+    return torch.isin(run, taken)
+
+
 def _some(rows: Tensor, count: int, seed: int) -> Tensor:
     """The first `count` of the rows in an order drawn by `seed`."""
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]

@@ -19,6 +19,7 @@ from tqdm.auto import trange
 
 from ..core.errors import UserError, first_line
 from ..core.tensors import load_tensors, save_tensors
+from ..data.split import runs_apart
 from ..data.transitions import Transitions
 
 
@@ -47,20 +48,29 @@ class Dynamics(nn.Module):
     Inputs and targets are standardised with the data's own mean and deviation.
 
     Args:
-        obs_dim, act_dim: sizes of observation and action.
+        obs_dim, act_dim: sizes of state and action; a state is an observation, or one with its margins (danger.py).
+        margins: how many of the state's entries are margins, the last ones.
         hidden: width of each hidden layer.
         members: networks trained.
         elites: networks kept, those with the lowest held-out error.
     """
 
     elites: Tensor
+    spread: Tensor  # (margins,): the unit of each margin, see danger.py
+    output_weights: Tensor
     input_mean: Tensor
     input_std: Tensor
     target_mean: Tensor
     target_std: Tensor
 
     def __init__(
-        self, obs_dim: int, act_dim: int, hidden: Sequence[int] = (200,) * 4, members: int = 7, elites: int = 5
+        self,
+        obs_dim: int,
+        act_dim: int,
+        hidden: Sequence[int] = (200,) * 4,
+        members: int = 7,
+        elites: int = 5,
+        margins: int = 0,
     ) -> None:
         super().__init__()
         self.shape: dict[str, Any] = {
@@ -69,6 +79,7 @@ class Dynamics(nn.Module):
             "hidden": list(hidden),
             "members": members,
             "elites": elites,
+            "margins": margins,
         }
         self.obs_dim, self.members = obs_dim, members
         sizes = [obs_dim + act_dim, *hidden, 2 * (obs_dim + 1)]
@@ -76,6 +87,13 @@ class Dynamics(nn.Module):
         self.layers: Sequence[BatchedLinear] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.max_logvar = nn.Parameter(torch.full((obs_dim + 1,), 0.5))
         self.min_logvar = nn.Parameter(torch.full((obs_dim + 1,), -10.0))
+        # Of an output in the loss: together the margins weigh as much as everything else.
+        weights = torch.ones(obs_dim + 1)
+        if margins:
+            weights[obs_dim - margins : obs_dim] = (obs_dim + 1 - margins) / margins
+        self.register_buffer("output_weights", weights / weights.mean(), persistent=False)
+        if margins:
+            self.register_buffer("spread", torch.ones(margins))
         self.register_buffer("elites", torch.arange(elites))
         self.register_buffer("input_mean", torch.zeros(obs_dim + act_dim))
         self.register_buffer("input_std", torch.ones(obs_dim + act_dim))
@@ -105,8 +123,8 @@ class Dynamics(nn.Module):
         return (change - self.target_mean) / self.target_std
 
     def standard_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Standardised inputs (N, obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
-        inputs = (torch.cat([observations, actions], 1) - self.input_mean) / self.input_std
+        """Standardised inputs (..., obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
+        inputs = (torch.cat([observations, actions], -1) - self.input_mean) / self.input_std
         return inputs.clamp(-10.0, 10.0)
 
     def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -132,6 +150,12 @@ class Dynamics(nn.Module):
             mean = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         outputs = mean * self.target_std + self.target_mean
         return observations + outputs[..., :-1], outputs[..., -1]
+
+    def follow(self, states: Tensor, actions: Tensor) -> Tensor:
+        """Where each elite expects its own state (elites, N, obs_dim) to go under actions (N, act_dim)."""
+        inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape))
+        mean, _ = self.distribution(inputs, self.elites)
+        return states + (mean * self.target_std + self.target_mean)[..., :-1]
 
     def save(self, path: Path, **about: Any) -> None:
         """Write the model and what it was fitted on (`about`) to `path`, whole or not at all."""
@@ -178,11 +202,13 @@ def floored(std: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FitReport:
-    """How the fit went: epochs run, held-out error of each member (mean squared, standardised), the elites."""
+    """How the fit went: epochs run, held-out error of each member (mean squared, standardised), the elites, and which
+    rows (H,) were held out, in whole runs where there are enough."""
 
     epochs: int
     holdout_mse: list[float]
     elites: list[int]
+    held: Tensor
 
     @property
     def elite_mse(self) -> float:
@@ -202,20 +228,19 @@ def fit(
     seed: int = 0,
     progress: bool = True,
 ) -> FitReport:
-    """Fit by weighted maximum likelihood with early stopping on held-out transitions; keep each member's best weights.
+    """Fit by weighted maximum likelihood with early stopping on held-out runs; keep each member's best weights.
 
     Stops after `patience` epochs in which no member improved by more than 1 % (MOPO's rule), or after `epochs`.
     Seeded by `seed` alone. Raises UserError when there are too few transitions.
     """
     device = data.observations.device
     count = len(data)
-    n_holdout = int(holdout * count)
-    if n_holdout < 1 or count - n_holdout < batch_size:
-        raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
     generator = torch.Generator(device).manual_seed(seed)
+    apart = runs_apart(data.last, holdout, generator)
+    held, train = torch.nonzero(apart).squeeze(1), torch.nonzero(~apart).squeeze(1)
+    if len(held) < 1 or len(train) < batch_size:
+        raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
     model.standardise(data)
-    order = torch.randperm(count, generator=generator, device=device)
-    held, train = order[:n_holdout], order[n_holdout:]
 
     layers = list(model.layers)
     if len(weight_decay) != len(layers):  # other depth than the default: the same range, evenly spread
@@ -242,7 +267,7 @@ def fit(
             # Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then
             # stops learning. Weighing each term by its own variance (beta-NLL with beta = 1, Seitzer et al. 2022)
             # gives the mean the gradient of a squared error.
-            weighted = (likelihood * logvar.detach().exp()).mean((1, 2)).sum()
+            weighted = (likelihood * logvar.detach().exp() * model.output_weights).mean((1, 2)).sum()
             loss = weighted + 0.01 * (model.max_logvar.sum() - model.min_logvar.sum())
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -264,7 +289,7 @@ def fit(
             now.copy_(kept)
     model.elites.copy_(torch.argsort(best)[: len(model.elites)])
     model.requires_grad_(False).eval()
-    return FitReport(done, best.tolist(), model.elites.tolist())
+    return FitReport(done, best.tolist(), model.elites.tolist(), held)
 
 
 @torch.no_grad()
@@ -275,5 +300,5 @@ def _holdout_error(model: Dynamics, data: Transitions, held: Tensor, chunk: int 
         batch = data.index(rows)
         inputs = model.standard_inputs(batch.observations, batch.actions)
         mean, _ = model.distribution(inputs.expand(model.members, -1, -1))
-        total += ((mean - model.targets(batch)) ** 2).mean(2).sum(1)
+        total += ((mean - model.targets(batch)) ** 2 * model.output_weights).mean(2).sum(1)
     return total / len(held)

@@ -1,6 +1,6 @@
 """The feasibility critic: which states are safe now but already lost (PROCO section 4, eqs. 6, 8, 12).
 
-h(s)   = h_max where s is unsafe, -1 where it is safe
+h(s)   = h_max where s is unsafe, -1 where it is safe; or in between, as far as its margin says (danger.py)
 Q(s,a) = (1 - gamma) h(s) + gamma max{h(s), V(s')}          feasible Bellman operator, eqs. 6 and 8
 V(s)   = a low expectile of Q(s, a) over the data's actions   reverse expectile, eq. 12
 V <= 0: feasible.  V > 0: every recorded or imagined way on leads to a violation.
@@ -21,7 +21,7 @@ from .optim import adam
 
 
 class FeasibilityBatch(NamedTuple):
-    """Transitions with a label for the state they leave and the state they reach.
+    """Transitions with the danger, in [-1, 1] and above 0 where unsafe, of the state they leave and the one they reach.
 
     `next_observations` is (N, obs_dim), or (K, N, obs_dim) where K models disagree on what comes next.
     """
@@ -29,8 +29,8 @@ class FeasibilityBatch(NamedTuple):
     observations: Tensor  # (N, obs_dim)
     actions: Tensor  # (N, act_dim)
     next_observations: Tensor
-    unsafe: Tensor  # (N,) in {0, 1}: the state left
-    next_unsafe: Tensor  # (N,) in {0, 1}: the state reached
+    danger: Tensor  # (N,) of the state left; 1 or -1 where only its label is known
+    next_danger: Tensor  # (N,) of the state reached
     terminals: Tensor  # (N,) in {0, 1}: the task ended there (not: ran out of time)
 
 
@@ -38,12 +38,14 @@ class FeasibilityBatch(NamedTuple):
 class ProcoSettings:
     """What the feasibility learner needs beside the sizes.
 
-    h_max: h of an unsafe state; that of a safe one is -1.
+    h_max: h of a state of danger 1; that of one of danger -1 is -1.
     expectile: tau of eq. 12, in (0.5, 1).
     hidden: width of each hidden layer.
     feasibility_gamma: discount.
     h_of: whether a step is judged by the state it leaves ("left", the paper's eq. 6) or by the one it arrives in
         ("reached", FISOR's published code), in which case the step that leads out of danger is already rewarded.
+    of_two: which of the two Q counts, the "larger" (the paper's) or their "mean". The larger of two errs upwards by
+        their disagreement, at every step of the backup, and calls feasible states lost.
     """
 
     h_max: float = 1.0
@@ -51,16 +53,26 @@ class ProcoSettings:
     hidden: Sequence[int] = (256, 256)
     feasibility_gamma: float = 0.99
     h_of: str = "left"
+    of_two: str = "larger"
+    polyak: float = 0.005
 
     @classmethod
     def of(cls, config: Any) -> ProcoSettings:
         """Those of a run; the critics of a twin have the widths of the algorithm's own critics."""
-        return cls(config.h_max, config.expectile, config.c_hidden_sizes, config.feasibility_gamma, config.h_of)
+        return cls(
+            config.h_max,
+            config.expectile,
+            config.c_hidden_sizes,
+            config.feasibility_gamma,
+            config.h_of,
+            config.of_two,
+            config.feasibility_tau,
+        )
 
 
-def violation(unsafe: Tensor, h_max: float) -> Tensor:
-    """h: `h_max` where unsafe, -1 elsewhere."""
-    return unsafe * (h_max + 1.0) - 1.0
+def violation(danger: Tensor, h_max: float) -> Tensor:
+    """h: danger in [-1, 1], its unsafe half stretched to `h_max`."""
+    return torch.where(danger > 0, h_max * danger, danger)
 
 
 def backup(batch: FeasibilityBatch, next_values: Tensor, gamma: float, h_max: float, h_of: str = "left") -> Tensor:
@@ -69,13 +81,13 @@ def backup(batch: FeasibilityBatch, next_values: Tensor, gamma: float, h_max: fl
     A transition that ends in a violation, or in a true terminal state, backs up h alone. With `h_of="reached"` that is
     m [(1 - gamma) h(s') + gamma max{h(s'), V(s')}] + (1 - m) h(s') with m = 1 - terminal, as in FISOR's code.
     """
-    here, there = violation(batch.unsafe, h_max), violation(batch.next_unsafe, h_max)
+    here, there = violation(batch.danger, h_max), violation(batch.next_danger, h_max)
     worst = next_values.amax(0) if next_values.dim() == 2 else next_values
     if h_of == "reached":
         future = (1.0 - gamma) * there + gamma * torch.maximum(there, worst)
         return torch.where(batch.terminals > 0, there, future)
     future = (1.0 - gamma) * here + gamma * torch.maximum(here, worst)
-    ended = (batch.terminals + batch.next_unsafe) > 0
+    ended = (batch.terminals > 0) | (batch.next_danger > 0)
     return torch.where(ended, torch.maximum(here, there), future)
 
 
@@ -96,6 +108,7 @@ class FeasibilityCritic(nn.Module):
         obs_dim, act_dim: sizes of observation and action.
         hidden: width of each hidden layer.
         network: makes a network of one output from its input size and `hidden`.
+        of_two: which of the two Q counts, see ProcoSettings.
     """
 
     obs_mean: Tensor
@@ -107,8 +120,10 @@ class FeasibilityCritic(nn.Module):
         act_dim: int,
         hidden: Sequence[int],
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
+        of_two: str = "larger",
     ) -> None:
         super().__init__()
+        self.of_two = of_two
         self.q_nets = nn.ModuleList(network(obs_dim + act_dim, hidden) for _ in range(2))
         self.v_net = network(obs_dim, hidden)
         self.register_buffer("obs_mean", torch.zeros(obs_dim))
@@ -126,8 +141,9 @@ class FeasibilityCritic(nn.Module):
         return torch.stack([q(x).squeeze(-1) for q in self.q_nets])
 
     def q(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """The larger, the more careful, of the two Q (N,)."""
-        return self.q_values(observations, actions).amax(0)
+        """Q (N,): the larger, the more careful, of the two, or their mean."""
+        both = self.q_values(observations, actions)
+        return both.mean(0) if self.of_two == "mean" else both.amax(0)
 
     def value(self, observations: Tensor) -> Tensor:
         """V (...,) for observations (..., obs_dim); at most 0 where feasible."""
@@ -150,9 +166,8 @@ class FeasibilityLearner:
 
     Args:
         critic: what is learned.
-        settings: h_max, expectile, discount, h_of.
+        settings: h_max, expectile, discount and the like.
         lr: Adam's learning rate.
-        polyak: rate of the target's average; 0 where somebody else keeps the target (OSRL's `sync_weight`).
         target, optimizer: where they exist already (the mixin's); by default made here.
     """
 
@@ -162,11 +177,10 @@ class FeasibilityLearner:
         settings: ProcoSettings,
         *,
         lr: float = 3e-4,
-        polyak: float = 0.005,
         target: FeasibilityCritic | None = None,
         optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
-        self.critic, self.settings, self.polyak = critic, settings, polyak
+        self.critic, self.settings = critic, settings
         self.target = target if target is not None else deepcopy(critic).requires_grad_(False)
         self.optimizer = optimizer or adam(critic.parameters(), lr)
 
@@ -178,12 +192,11 @@ class FeasibilityLearner:
         settings: ProcoSettings,
         device: str,
         lr: float = 3e-4,
-        polyak: float = 0.005,
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
     ) -> FeasibilityLearner:
         """A fresh learner on `device`; `network` as in `FeasibilityCritic`."""
-        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network).to(device)
-        return cls(critic, settings, lr=lr, polyak=polyak)
+        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network, settings.of_two).to(device)
+        return cls(critic, settings, lr=lr)
 
     def standardise(self, observations: Tensor) -> None:
         """Fit the inputs' scale of critic and target to the data's observations (N, obs_dim)."""
@@ -208,8 +221,7 @@ class FeasibilityLearner:
         q = critic.q_values(batch.observations, batch.actions)
         loss_q = ((q - goal) ** 2).mean(1).sum()
         self._step(loss_q)
-        if self.polyak:
-            polyak(self.target, critic, self.polyak)
+        polyak(self.target, critic, s.polyak)
         value, q = value.detach(), q.detach()
         return {
             "loss/feasibility_q": loss_q.detach(),

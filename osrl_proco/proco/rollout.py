@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .danger import Danger
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
 
 ActFor = Callable[[Tensor], Tensor]  # states (N, obs_dim) -> actions (N, act_dim)
-CostLabel = Callable[[Tensor], Tensor]
 
 
 @torch.no_grad()
 def branched_rollout(
     dynamics: Dynamics,
-    cost: CostLabel,
+    danger: Danger,
     act: ActFor,
     starts: Tensor,
     *,
@@ -30,21 +30,23 @@ def branched_rollout(
 ) -> tuple[FeasibilityBatch, Tensor, dict[str, float]]:
     """Imagine `horizon` steps from each start (N, obs_dim); keep the branches that reach a violation, cut after it.
 
-    Each step takes the policy's action plus N(0, noise²), clipped; one random elite says what comes next; the
-    state counts as unsafe where any elite's output is. With `keep_all` (the paper's ablation "full model") branches
-    without a violation are kept too. Returns the kept transitions (M, ...), the model's rewards of them (M,) and the
-    figures `rollout/violating` (share of branches that reach a violation) and `rollout/steps_to_violation` (mean over
-    them).
+    Each step takes the policy's action plus N(0, noise²), clipped; one random elite says what comes next; the state's
+    danger is the largest that any elite's output has, so that it counts as unsafe where any is. With `keep_all` (the
+    paper's ablation "full model") branches without a violation are kept too.
+
+    Returns the kept transitions (M, ...), the model's rewards of them (M,) and the figures `rollout/violating` (share
+    of branches that reach a violation) and `rollout/steps_to_violation` (mean over them).
     """
     count, elites = len(starts), len(dynamics.elites)
     rows = torch.arange(count, device=starts.device)
-    state = starts
-    own = cost(starts)
+    state = danger.state(starts)
+    own = danger.recorded(starts)
     steps: list[FeasibilityBatch] = []
     rewards: list[Tensor] = []
     first = torch.full((count,), horizon, device=starts.device)  # step of the first violation; horizon: none
     for step in range(horizon):
-        action = act(state)
+        seen = danger.observation(state)
+        action = act(seen)
         action = (
             action + noise * max_action * torch.randn(action.shape, generator=generator, device=action.device)
         ).clamp(-max_action, max_action)
@@ -54,10 +56,11 @@ def branched_rollout(
         elite = torch.randint(elites, (count,), generator=generator, device=starts.device)
         reached = outputs[elite, rows]
         rewards.append(expected_rewards[elite, rows])
-        unsafe = cost(outputs).amax(0)
-        steps.append(FeasibilityBatch(state, action, reached, own, unsafe, torch.zeros_like(unsafe)))
-        first = torch.where((unsafe > 0) & (first == horizon), step, first)
-        state, own = reached, unsafe
+        worst = danger.imagined(outputs).amax(0)
+        after = danger.observation(reached)
+        steps.append(FeasibilityBatch(seen, action, after, own, worst, torch.zeros_like(worst)))
+        first = torch.where((worst > 0) & (first == horizon), step, first)
+        state, own = reached, worst
     whole = FeasibilityBatch(*(torch.stack(column) for column in zip(*steps, strict=True)))  # (horizon, N, ...)
     violating = first < horizon
     kept = (violating | keep_all) & (torch.arange(horizon, device=starts.device)[:, None] <= first)

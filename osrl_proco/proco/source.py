@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..data.samplers import Marked, Sampler
 from ..data.transitions import Transitions
+from .danger import Danger, signed
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
-from .rollout import ActFor, CostLabel, ImaginedBuffer, branched_rollout
+from .rollout import ActFor, ImaginedBuffer, branched_rollout
 
 
 @dataclass(frozen=True)
@@ -47,29 +48,29 @@ class FeasibilityData:
 
     Args:
         data: D, on the training device.
-        cost: the cost function, observations (..., obs_dim) -> {0, 1} (...,).
-        dynamics: the fitted model; None for the ablation without it.
+        danger: reads states by the cost function; None where nothing is relabelled or imagined.
+        dynamics: the model, fitted to what `danger.state` makes of the data; None for the ablation without it.
         max_action: bound of the action space.
     """
 
     def __init__(
         self,
         data: Transitions,
-        cost: CostLabel,
+        danger: Danger | None,
         dynamics: Dynamics | None,
         settings: SourceSettings,
         max_action: float,
     ) -> None:
-        self._cost, self._dynamics, self._settings, self._max_action = cost, dynamics, settings, max_action
-        if settings.relabel:
-            unsafe, next_unsafe = cost(data.observations), cost(data.next_observations)
+        self._danger, self._dynamics, self._settings, self._max_action = danger, dynamics, settings, max_action
+        if settings.relabel and danger is not None:
+            now, after = danger.recorded(data.observations), danger.recorded(data.next_observations)
         else:
-            unsafe, next_unsafe = data.previous_costs, data.costs
+            now, after = signed(data.previous_costs), signed(data.costs)
         self._recorded = FeasibilityBatch(
-            data.observations, data.actions, data.next_observations, unsafe, next_unsafe, data.terminals
+            data.observations, data.actions, data.next_observations, now, after, data.terminals
         )
         # A branch that starts in a violation would teach nothing: the data's own label already does.
-        self._starts = torch.nonzero(unsafe == 0).squeeze(1)
+        self._starts = torch.nonzero(now <= 0).squeeze(1)
         self.imagined: ImaginedBuffer | None = None
         if self.imagines:
             widths = data.observations.shape[1], data.actions.shape[1]
@@ -86,6 +87,7 @@ class FeasibilityData:
         if imagined is None:
             return {}
         assert self._dynamics is not None
+        assert self._danger is not None
         rounds: list[dict[str, float]] = []
         for _ in range(settings.rollout_repeats):
             drawn = torch.randint(
@@ -93,7 +95,7 @@ class FeasibilityData:
             )
             branches, rewards, figures = branched_rollout(
                 self._dynamics,
-                self._cost,
+                self._danger,
                 act,
                 self._recorded.observations[self._starts[drawn]],
                 horizon=settings.rollout_length,
@@ -111,7 +113,7 @@ class FeasibilityData:
         """A batch of `size` recorded transitions and, beside them, imagined ones in the proportion that the two
         sets have in their union, but at most `model_share` per recorded one."""
         settings, recorded = self._settings, self._recorded
-        rows = torch.randint(len(recorded.unsafe), (size,), generator=generator, device=recorded.unsafe.device)
+        rows = torch.randint(len(recorded.danger), (size,), generator=generator, device=recorded.danger.device)
         batch = FeasibilityBatch(*(column[rows] for column in recorded))
         if self.imagined is not None and self.imagined.size:
             extra, _ = self.imagined.sample(self._imagined_rows(size), generator)
@@ -122,7 +124,7 @@ class FeasibilityData:
 
     def _imagined_rows(self, size: int) -> int:
         assert self.imagined is not None
-        share = min(self._settings.model_share, self.imagined.size / len(self._recorded.unsafe))
+        share = min(self._settings.model_share, self.imagined.size / len(self._recorded.danger))
         return max(1, round(size * share))
 
     def sampler(self, recorded: Sampler) -> Sampler:
@@ -140,10 +142,10 @@ class FeasibilityData:
             extra.actions,
             extra.next_observations,
             rewards,
-            extra.next_unsafe,
+            (extra.next_danger > 0).float(),
             zeros,
             zeros,
-            extra.unsafe,
+            (extra.danger > 0).float(),
             zeros,
         )
         return Transitions(*(torch.cat([getattr(batch, f.name), getattr(rows, f.name)]) for f in fields(batch)))
@@ -152,10 +154,12 @@ class FeasibilityData:
     def _with_every_elite(self, batch: FeasibilityBatch) -> FeasibilityBatch:
         """Eq. 8: beside the next state known, those that each elite expects; any of them unsafe makes it unsafe."""
         assert self._dynamics is not None
-        expected, _ = self._dynamics.predict(batch.observations, batch.actions, noise=False)
-        unsafe: Tensor = torch.maximum(batch.next_unsafe, self._cost(expected).amax(0))
-        following = torch.cat([batch.next_observations[None], expected])
-        return batch._replace(next_observations=following, next_unsafe=unsafe)
+        assert self._danger is not None
+        states = self._danger.state(batch.observations)
+        expected, _ = self._dynamics.predict(states, batch.actions, noise=False)
+        worst: Tensor = torch.maximum(batch.next_danger, self._danger.imagined(expected).amax(0))
+        following = torch.cat([batch.next_observations[None], self._danger.observation(expected)])
+        return batch._replace(next_observations=following, next_danger=worst)
 
     def state_dict(self) -> dict[str, Any]:
         return self.imagined.state_dict() if self.imagined is not None else {}

@@ -116,12 +116,25 @@ class ProcoConfig(RunConfig):
     # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
     # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
     ablation: str = "none"
-    # h of an unsafe state; that of a safe one is -1
-    h_max: float = 25.0
+    # ours: graded danger, margins in the dynamics model; paper: the paper's forms (configs/critics.yaml says which)
+    critic: str = "ours"
+    # h from the cost function's margin, between -1 and h_max, or from its label alone: -1 or h_max
+    graded: bool = True
+    # caution
+    caution: float = 0.0
+    # What labels an imagined state: the margin that the model predicts beside the observation (margin), or the cost
+    # function on the predicted observation (observation, the paper's)
+    label: str = "margin"
+    # Largest h of an unsafe state; the smallest of a safe one is -1
+    h_max: float = 1.0
     # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost
     feasibility_gamma: float = 0.99
-    # Whose violation counts in eq. 6: that of the state a step leaves (left) or arrives in (reached, as FISOR's code)
-    h_of: str = "left"
+    # Rate of the average that is the feasibility critic's target
+    feasibility_tau: float = 0.02
+    # Whose violation counts in eq. 6: that of the state a step leaves (left) or arrives in (reached)
+    h_of: str = "reached"
+    # Which of the feasibility critic's two Q counts: their mean, or the larger (the paper's)
+    of_two: str = "mean"
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,13 @@ def evaluate_run(
     protocol: str = "paper",
     device: str = "auto",
     algo: str | None = None,
+    lookahead: int = 0,
+    dynamics: str | Path | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate the last checkpoint in `folder`; the i-th episode is reset with `seed + i`.
+
+    lookahead, dynamics: as in `load_policy`.
 
     workers: processes that step the simulator; None: one for each core where that pays.
 
@@ -61,7 +66,7 @@ def evaluate_run(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol: {protocol!r} is not one of {', '.join(PROTOCOLS)}")
-    trained = load_policy(folder, device, algo)
+    trained = load_policy(folder, device, algo, None, lookahead, dynamics)
     limits = limits_of(trained, protocol)
     workers = default_workers(trained.task) if workers is None else workers
     facts = _facts(folder, trained)
@@ -72,7 +77,7 @@ def evaluate_run(
             if runs is None or trained.agent.limit_at_test:
                 told = trained
                 if protocol == "dsrl" and trained.agent.limit_at_test:
-                    told = load_policy(folder, device, algo, cost_limit=limit)
+                    told = load_policy(folder, device, algo, limit, lookahead, dynamics)
                 runs = run_episodes(told.policy, envs, episodes, seed, trained.episode_len, trained.device, progress)
             rows += [{**facts, **_row(episode, limit)} for episode in score(envs, runs, limit)]
     return Evaluation(trained, protocol, rows)
@@ -102,6 +107,7 @@ def _facts(folder: RunFolder, trained: Trained) -> dict[str, Any]:
         "task": trained.task.id,
         "algorithm": trained.config.algo,
         "mode": "proco" if trained.config.proco else "stock",
+        "lookahead": trained.ahead.steps if trained.ahead else 0,
         "seed": trained.config.seed,
         "step": trained.step,
         "settings_sha256": folder.facts().get("settings_sha256", ""),

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ..core.errors import UserError
-from ..core.files import make_folder, read_text, replacing, write_text
-from ..costs import CostFunction
+from ..core.files import make_folder, replacing, write_text
+from ..costs.sandbox.checked import load_cost_function
 from ..data.transitions import Transitions
 from ..envs import EmbeddedTask
 from ..envs.make import make_env
@@ -23,6 +23,7 @@ from ..evaluation.feasible_types import Types, types
 from ..evaluation.horizon import errors
 from ..evaluation.panels import Panel, map_panels, rows_of_map, save_panels, types_panel, v_panel
 from ..evaluation.teleport import has_map, position_map
+from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics
 from ..proco.feasibility import FeasibilityCritic
 from .folder import RunFolder
@@ -108,8 +109,10 @@ def dynamics(folder: RunFolder, out: Path, horizon: int) -> list[str]:
     trained = load_policy(folder, "cpu")
     file = folder.dynamics if folder.dynamics.exists() else Path(trained.config.dynamics or folder.dynamics)
     model, _ = Dynamics.load(file)
-    cost = CostFunction(read_text(folder.cost), trained.task) if folder.cost.exists() else None
-    rows = errors(model, recorded(trained.task, _dataset(folder), trained.config.accept), horizon, cost)
+    danger = None
+    if folder.cost.exists():
+        danger = Danger.of_model(load_cost_function(folder.cost, trained.task), model)
+    rows = errors(model, recorded(trained.task, _dataset(folder), trained.config.accept), horizon, danger)
     names = list(dict.fromkeys(row["quantity"] for row in rows))
 
     def panel(name: str) -> Panel:

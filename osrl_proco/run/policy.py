@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..algorithms.agent import Agent, Policy, Problem
 from ..algorithms.bounds import ActionScale
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.random import Streams, drawing_from
+from ..costs.sandbox.checked import load_cost_function
+from ..proco.danger import Danger
+from ..proco.dynamics import Dynamics
 from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
+from ..proco.lookahead import LookAhead
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
@@ -20,8 +25,17 @@ from .train import MISFIT
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """How far a policy looks ahead, and through what (proco/lookahead.py)."""
+
+    steps: int
+    dynamics: Dynamics
+    danger: Danger
+
+
+@dataclass(frozen=True)
 class Trained:
-    """An agent with its trained weights, and the run it comes from."""
+    """An agent with its trained weights, and the run it comes from. `ahead`: where its policy looks ahead."""
 
     agent: Agent
     config: ProcoConfig
@@ -29,20 +43,41 @@ class Trained:
     step: int
     episode_len: int
     device: str
+    max_action: float
     scale: ActionScale | None = None
+    ahead: Ahead | None = None
 
     def policy(self) -> Policy:
         """What acts, in the task's own action bounds."""
-        make = self.scale.policy(self.agent.policy) if self.scale else self.agent.policy
+        make = self.scale.policy(self._inner) if self.scale else self._inner
         return make()
+
+    def _inner(self) -> Policy:
+        policy = self.agent.policy()
+        if self.ahead is None:
+            return policy
+        return LookAhead(
+            policy,
+            self.ahead.dynamics,
+            self.ahead.danger,
+            steps=self.ahead.steps,
+            max_action=self.max_action,
+            device=self.device,
+        )
 
 
 def load_policy(
-    folder: RunFolder, device: str = "auto", algo: str | None = None, cost_limit: float | None = None
+    folder: RunFolder,
+    device: str = "auto",
+    algo: str | None = None,
+    cost_limit: float | None = None,
+    lookahead: int = 0,
+    dynamics: str | Path | None = None,
 ) -> Trained:
     """The policy of a run's last checkpoint.
 
     cost_limit: what policies that act by a limit are told at test time; by default what the run trained with.
+    lookahead: steps that the policy looks ahead before it acts (0: none), in `dynamics`, by default the run's own.
 
     Raises UserError if the folder holds no run, or the checkpoint is missing, damaged or not of `algo` (when given).
     """
@@ -74,7 +109,23 @@ def load_policy(
             f"{folder.checkpoint}: does not fit the settings in config.yaml ({first_line(error)})"
         ) from None
     agent.train(False)
-    return Trained(agent, config, task, step, problem.episode_len, device, scale)
+    ahead = _ahead(folder, task, problem, lookahead, dynamics) if lookahead else None
+    return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead)
+
+
+def _ahead(folder: RunFolder, task: Task, problem: Problem, steps: int, file: str | Path | None) -> Ahead:
+    path = Path(file) if file is not None else folder.dynamics
+    if file is None and not path.is_file():
+        raise UserError(
+            f"--lookahead: {folder.path} has no dynamics model; fit one: osrl-proco dynamics fit --task {task.id} "
+            "--out FILE, and give it: --dynamics FILE"
+        )
+    dynamics, _ = Dynamics.load(path, problem.device)
+    cost = load_cost_function(folder.cost if folder.cost.is_file() else task.cost_path, task)
+    danger = Danger.of_model(cost, dynamics)
+    if (danger.obs_dim, dynamics.shape["act_dim"]) != (problem.obs_dim, problem.act_dim):
+        raise UserError(f"{path}: a model of another task (sizes {dynamics.shape}, {task.id} has {problem.obs_dim})")
+    return Ahead(steps, dynamics, danger)
 
 
 def critic_of(agent: Agent) -> FeasibilityCritic | None:

@@ -27,6 +27,8 @@ from ..data.statistics import episodes
 from ..data.transitions import Transitions
 from ..envs.make import make_env
 from ..evaluation.heldout import HeldOut, hold_out
+from ..evaluation.horizon import errors, foresight
+from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics, fit
 from ..proco.source import FeasibilityData, SourceSettings
 from ..tasks.task import Task
@@ -230,43 +232,69 @@ def cost_function(file: str | Path | None, prepared: Prepared, config: ProcoConf
 def recorded_only(data: Transitions) -> FeasibilityData:
     """What the feasibility critic sees without PROCO: recorded transitions, the simulator's own labels, no model."""
     settings = SourceSettings(relabel=False, model_share=0.0)
-    return FeasibilityData(data, lambda s: s.new_zeros(s.shape[:-1]), None, settings, max_action=1.0)
+    return FeasibilityData(data, None, None, settings, max_action=1.0)
 
 
 # ---- the dynamics model ----------------------------------------------------------------------------------------------
 
 
-def dynamics_model(config: ProcoConfig, prepared: Prepared, file: Path) -> Dynamics:
+def danger_of(config: ProcoConfig, prepared: Prepared, rule: Rule) -> Danger:
+    """What reads danger from states, as `config` says."""
+    wanted = config.graded, config.label == "margin" and SourceSettings.of(config).model_share > 0
+    danger = Danger.fitted(
+        rule.cost, prepared.data.observations, graded=wanted[0], margins=wanted[1], caution=config.caution
+    )
+    if (danger.graded, danger.margins) != wanted:
+        print(f"Cost function {rule.name} has no margins (it counts or averages truths): its labels alone are used")
+    return danger
+
+
+def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: Danger, file: Path) -> Dynamics:
     """The model given by `--dynamics`, else the one at `file` if it is of these data and settings, else a new one,
     written to `file`."""
     data = prepared.data
-    widths = data.observations.shape[1], data.actions.shape[1]
-    key = _dynamics_key(config, prepared)
+    widths = data.observations.shape[1] + danger.added, data.actions.shape[1]
+    key = _dynamics_key(config, prepared, rule, danger)
     if config.dynamics or file.exists():
         path = Path(config.dynamics) if config.dynamics else file
         model, about = Dynamics.load(path, str(data.observations.device))
         if config.dynamics or about.get("key") == key:
             if (model.shape["obs_dim"], model.shape["act_dim"]) != widths:
-                raise UserError(f"{path}: a model of another task (sizes {model.shape}, the data have {widths})")
+                raise UserError(
+                    f"{path}: a model of another task or --label (sizes {model.shape}, data and margins {widths})"
+                )
             return model
-    model, errors = fit_dynamics(config, data)
+    model, errors = fit_dynamics(config, data, danger)
     model.save(file, key=key, task=config.task, seed=config.seed, holdout_mse=errors)
     return model
 
 
-def _dynamics_key(config: ProcoConfig, prepared: Prepared) -> str:
+def _dynamics_key(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: Danger) -> str:
     """What the model depends on: another model of the same key would be the same."""
     names = ("seed", "dynamics_hidden", "members", "elites", "dynamics_epochs", "dynamics_batch", "dynamics_lr")
     values = [getattr(config, n) for n in (*names, "dynamics_patience")]
-    return f"{prepared.fingerprint} {values}"
+    margins = f" margins {rule.cost.sha256}" if danger.margins else ""
+    return f"{prepared.fingerprint} {values}{margins}"
 
 
-def fit_dynamics(config: ProcoConfig, data: Transitions) -> tuple[Dynamics, list[float]]:
-    """A model fitted to `data` as `config` says, and each member's held-out error."""
+def fit_dynamics(config: ProcoConfig, data: Transitions, danger: Danger) -> tuple[Dynamics, list[float]]:
+    """A model fitted to `data` and their margins as `config` says, and each member's held-out error."""
+    recordings = data
+    data = dataclasses.replace(
+        data, observations=danger.state(data.observations), next_observations=danger.state(data.next_observations)
+    )
     with drawing_from(torch.Generator().manual_seed(derived_seed(config.seed, "dynamics"))):
         model = Dynamics(
-            data.observations.shape[1], data.actions.shape[1], config.dynamics_hidden, config.members, config.elites
+            data.observations.shape[1],
+            data.actions.shape[1],
+            config.dynamics_hidden,
+            config.members,
+            config.elites,
+            margins=danger.added,
         ).to(data.observations.device)
+    if danger.margins:
+        assert danger.spread is not None
+        model.spread.copy_(danger.spread)
     report = fit(
         model,
         data,
@@ -280,4 +308,25 @@ def fit_dynamics(config: ProcoConfig, data: Transitions) -> tuple[Dynamics, list
         f"Dynamics model: {report.epochs} epochs, held-out error of the elites {report.elite_mse:.4f} "
         "(mean squared, in deviations of the change per step)"
     )
+    _say_what_it_foresees(model, recordings.index(report.held), danger, config.rollout_length)
     return model, report.holdout_mse
+
+
+def _say_what_it_foresees(model: Dynamics, held: Transitions, danger: Danger, horizon: int) -> None:
+    """Print how good the model is at what the cost function reads, on held-out rows; warn where it is not."""
+    for steps in sorted({1, horizon}):
+        try:
+            rows = errors(model, held, steps, danger)
+            seen = foresight(model, held, danger, steps)
+        except UserError:
+            continue  # no run of the held-out data is that long
+        print(f"  held out, {seen}")
+        read = [r for r in rows if r["steps"] == steps and r["quantity"].startswith("margin") == danger.margins]
+        for row in read:
+            if row["quantity"] == "observation":
+                continue
+            worse = row["model"] >= row["still"]
+            print(
+                f"  held out, {row['quantity']} after {steps}: error {row['model']:.4g}, standing still "
+                f"{row['still']:.4g}{'. WARNING: the model is worse than standing still' if worse else ''}"
+            )

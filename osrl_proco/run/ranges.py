@@ -38,6 +38,9 @@ WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
+    "critic": ("ours", "paper"),
+    "label": ("margin", "observation"),
+    "of_two": ("mean", "larger"),
     "h_of": ("left", "reached"),
     "compat": ("osrl", "fixed"),
     "ablation": (
@@ -92,7 +95,7 @@ def _check_one(name: str, value: Any) -> None:
         raise UserError(f"--{name}: {value} is more than {_AT_MOST[name]}")
     if name in _BETWEEN_0_AND_1 and not 0 < value < 1:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
-    if name == "tau" and not 0 < value <= 1:
+    if name in ("tau", "feasibility_tau") and not 0 < value <= 1:
         raise UserError(f"--{name}: {value} must be above 0 and at most 1")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UserError(f"--{name}: {value!r} must be {' or '.join(_CHOICES[name])}")

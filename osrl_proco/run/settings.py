@@ -75,9 +75,11 @@ def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
     if preset not in PRESETS:
         raise UserError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
     settings: dict[str, Any] = {}
-    for file in (CONFIGS / "families.yaml", CONFIGS / "presets" / f"{preset}.yaml"):
-        blocks = read_mapping(file)
-        for block in (blocks.get("any") or {}, blocks.get(family) or {}):
+    critic = str(chosen.get("critic", ProcoConfig.critic))
+    layers = [("families.yaml", "any", family), (f"presets/{preset}.yaml", "any", family), ("critics.yaml", critic)]
+    for file, *names in layers:
+        blocks = read_mapping(CONFIGS / file)
+        for block in (blocks.get(name) or {} for name in names):
             settings |= {**(block.get("all") or {}), **(block.get(algo) or {})}
     return settings
 

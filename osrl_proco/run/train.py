@@ -25,7 +25,7 @@ from .callbacks import Evaluate, Log, MeasureHeldOut, Refresh, Save
 from .config import ProcoConfig
 from .fit import Callback, Fit
 from .folder import RunFolder, commit, versions
-from .prepare import Prepared, Rule, cost_function, dynamics_model, prepare, resolve_device
+from .prepare import Prepared, Rule, cost_function, danger_of, dynamics_model, prepare, resolve_device
 
 MISFIT = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
@@ -73,8 +73,9 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
 
 def _source(config: ProcoConfig, prepared: Prepared, rule: Rule, folder: RunFolder) -> FeasibilityData:
     settings = SourceSettings.of(config)
-    model = dynamics_model(config, prepared, folder.dynamics) if settings.model_share > 0 else None
-    return FeasibilityData(prepared.data, rule.cost, model, settings, prepared.max_action)
+    danger = danger_of(config, prepared, rule)
+    model = dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
+    return FeasibilityData(prepared.data, danger, model, settings, prepared.max_action)
 
 
 def _callbacks(

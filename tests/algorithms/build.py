@@ -8,6 +8,7 @@ from osrl_proco.algorithms import algorithm
 from osrl_proco.algorithms.agent import Problem
 from osrl_proco.core.random import drawing_from
 from osrl_proco.data.transitions import Transitions
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.run.config import config_class
 
@@ -82,8 +83,8 @@ def feasibility(data, rows=None):
         data.observations[rows],
         data.actions[rows],
         data.next_observations[rows],
-        data.previous_costs[rows],
-        data.costs[rows],
+        signed(data.previous_costs[rows]),
+        signed(data.costs[rows]),
         data.terminals[rows],
     )
 

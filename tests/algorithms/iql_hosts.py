@@ -9,6 +9,7 @@ import torch
 from osrl_proco.algorithms.agent import Problem
 from osrl_proco.algorithms.registry import algorithm
 from osrl_proco.data.transitions import Transitions
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.run.config import config_class
 
@@ -64,8 +65,8 @@ def feasibility(batch):
         batch.observations,
         batch.actions,
         batch.next_observations,
-        batch.previous_costs,
-        batch.costs,
+        signed(batch.previous_costs),
+        signed(batch.costs),
         batch.terminals,
     )
 

@@ -10,6 +10,7 @@ import torch
 from osrl_proco.algorithms.agent import Problem
 from osrl_proco.algorithms.registry import algorithm
 from osrl_proco.data.transitions import Transitions
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.run.config import config_class
 
@@ -74,7 +75,9 @@ def feasibility_batch(seed=5):
     generator = torch.Generator().manual_seed(seed)
     o, n = torch.randn(2, 32, OBS, generator=generator)
     label = (n[:, 0] > 1).float()
-    return FeasibilityBatch(o, torch.rand(32, ACT, generator=generator), n, torch.zeros(32), label, torch.zeros(32))
+    return FeasibilityBatch(
+        o, torch.rand(32, ACT, generator=generator), n, -torch.ones(32), signed(label), torch.zeros(32)
+    )
 
 
 def train(an_agent, data, updates, generator):

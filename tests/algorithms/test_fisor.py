@@ -15,6 +15,7 @@ from osrl_proco.algorithms.fisor import noise_schedule
 from osrl_proco.algorithms.mish import mish
 from osrl_proco.algorithms.networks import ScoreNetwork
 from osrl_proco.core.errors import UserError
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch, ProcoSettings, backup
 from osrl_proco.proco.losses import expectile_loss
 
@@ -65,7 +66,8 @@ def test_target_of_the_stock_feasibility_critic(next_unsafe, next_value, termina
     assert (settings.h_max, settings.feasibility_gamma, settings.h_of) == (25.0, 0.99, "reached")
     empty = torch.zeros(1, 1)
     # The state left is unsafe: h of the state reached does not look at it.
-    batch = FeasibilityBatch(empty, empty, empty, torch.ones(1), *(torch.tensor([x]) for x in (next_unsafe, terminal)))
+    reached, ended = signed(torch.tensor([next_unsafe])), torch.tensor([terminal])
+    batch = FeasibilityBatch(empty, empty, empty, torch.ones(1), reached, ended)
     got = backup(batch, torch.tensor([next_value]), settings.feasibility_gamma, settings.h_max, settings.h_of)
     assert got.item() == close(target, abs=1e-5)
 
@@ -336,7 +338,7 @@ def test_the_twin_takes_procos_settings_and_the_stock_its_own():
     stock, twin = fisor(**changes), fisor(proco=True, **changes)
     assert twin.feasibility is twin.cost
     assert stock.feasibility is None
-    assert twin.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.8, "left")
+    assert twin.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.8, "reached")
     assert stock.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.99, "reached")
     data = hosts.data()
     stock.prepare(data), twin.prepare(data)
@@ -348,7 +350,14 @@ def test_the_twin_takes_procos_settings_and_the_stock_its_own():
 def test_defaults_are_the_published_ones():
     c = hosts.config_class("fisor")()
     assert (c.batch_size, c.critic_batch_size, c.actor_lr, c.critic_lr) == (2048, 256, 3e-4, 3e-4)
-    assert (c.gamma, c.tau, c.ema_tau, c.reward_expectile, c.expectile, c.h_max) == (0.99, 0.005, 0.001, 0.9, 0.9, 25.0)
+    assert (c.gamma, c.tau, c.ema_tau, c.reward_expectile, c.expectile, c.stock_h_max) == (
+        0.99,
+        0.005,
+        0.001,
+        0.9,
+        0.9,
+        25.0,
+    )
     assert (c.reward_temperature, c.reward_clip, c.cost_temperature, c.cost_clip) == (3.0, 100.0, 5.0, 150.0)
     assert (c.a_hidden_sizes, c.c_hidden_sizes, c.num_samples) == ([256] * 3, [256] * 2, 16)
 

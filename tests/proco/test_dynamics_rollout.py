@@ -8,6 +8,7 @@ import torch
 
 from osrl_proco.core.errors import UserError
 from osrl_proco.data.transitions import Transitions
+from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics, fit, floored
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.proco.rollout import ImaginedBuffer, branched_rollout
@@ -116,9 +117,13 @@ def beyond_three(states):
     return (states[..., 0] >= 3).float()
 
 
+def labels(cost):
+    return Danger(cost, 1)
+
+
 def walk(starts, horizon, shifts=(0.0, 0.0), step=1.0, keep_all=False):
     return branched_rollout(
-        Known(list(shifts)), beyond_three, lambda s: torch.full_like(s, step), torch.tensor(starts)[:, None],
+        Known(list(shifts)), labels(beyond_three), lambda s: torch.full_like(s, step), torch.tensor(starts)[:, None],
         horizon=horizon, noise=0.0, max_action=1.0, generator=torch.Generator().manual_seed(0), keep_all=keep_all,
     )  # fmt: skip
 
@@ -126,24 +131,24 @@ def walk(starts, horizon, shifts=(0.0, 0.0), step=1.0, keep_all=False):
 def test_branches_are_cut_at_the_first_violation_and_the_others_thrown_away():
     # From 0.5 the walk passes 3 at its third step, from 2.5 at its first; from -5 never.
     branches, _, figures = walk([0.5, 2.5, -5.0], horizon=4)
-    got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_unsafe.tolist(), strict=True))
-    assert got == [(0.5, 0.0), (1.5, 0.0), (2.5, 1.0), (2.5, 1.0)]
+    got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_danger.tolist(), strict=True))
+    assert got == [(0.5, -1.0), (1.5, -1.0), (2.5, 1.0), (2.5, 1.0)]
     assert figures["rollout/violating"] == pytest.approx(2 / 3)
     assert figures["rollout/steps_to_violation"] == pytest.approx((3 + 1) / 2)
 
 
 def test_the_horizon_bounds_the_walk():
-    assert len(walk([0.5], horizon=2)[0].unsafe) == 0
+    assert len(walk([0.5], horizon=2)[0].danger) == 0
 
 
 def test_any_elite_in_danger_labels_the_state():
     branches, *_ = walk([1.5], horizon=1, shifts=(0.0, 0.0, 0.6))
-    assert branches.next_unsafe.tolist() == [1.0]
+    assert branches.next_danger.tolist() == [1.0]
 
 
 def test_actions_stay_in_bounds_whatever_the_noise():
     branches, *_ = branched_rollout(
-        Known([0.0]), lambda s: torch.ones(s.shape[:-1]), torch.zeros_like, torch.zeros(500, 2),
+        Known([0.0]), labels(lambda s: torch.ones(s.shape[:-1])), torch.zeros_like, torch.zeros(500, 2),
         horizon=1, noise=5.0, max_action=0.7, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     assert branches.actions.abs().max() <= 0.7
@@ -151,8 +156,8 @@ def test_actions_stay_in_bounds_whatever_the_noise():
 
 def test_the_full_model_keeps_the_branches_that_stay_safe_too():
     branches, rewards, figures = walk([2.5, -5.0], horizon=2, keep_all=True)
-    got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_unsafe.tolist(), strict=True))
-    assert got == [(-5.0, 0.0), (-4.0, 0.0), (2.5, 1.0)]
+    got = sorted(zip(branches.observations[:, 0].tolist(), branches.next_danger.tolist(), strict=True))
+    assert got == [(-5.0, -1.0), (-4.0, -1.0), (2.5, 1.0)]
     assert len(rewards) == 3
     assert figures["rollout/violating"] == pytest.approx(1 / 2)
 
@@ -164,8 +169,8 @@ def transitions(values):
 
 def drawn(buffer, count):
     batch, rewards = buffer.sample(count, torch.Generator().manual_seed(0))
-    assert torch.equal(rewards, 10 * batch.unsafe)
-    return set(batch.unsafe.tolist())
+    assert torch.equal(rewards, 10 * batch.danger)
+    return set(batch.danger.tolist())
 
 
 def test_the_buffer_overwrites_the_oldest_and_comes_back():

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import (
     FeasibilityBatch,
     FeasibilityCritic,
@@ -23,12 +24,16 @@ def batch(unsafe, next_unsafe, terminals, next_observations=None):
     n = len(unsafe)
     if next_observations is None:
         next_observations = torch.zeros(n, 2)
-    columns = (torch.tensor(c, dtype=torch.float32) for c in (unsafe, next_unsafe, terminals))
-    return FeasibilityBatch(torch.zeros(n, 2), torch.zeros(n, 1), next_observations, *columns)
+    now, after, ended = (torch.tensor(c, dtype=torch.float32) for c in (unsafe, next_unsafe, terminals))
+    return FeasibilityBatch(torch.zeros(n, 2), torch.zeros(n, 1), next_observations, signed(now), signed(after), ended)
 
 
 def test_violation_is_h_max_or_minus_one():
-    assert violation(torch.tensor([0.0, 1.0]), 25.0).tolist() == [-1.0, 25.0]
+    assert violation(signed(torch.tensor([0.0, 1.0])), 25.0).tolist() == [-1.0, 25.0]
+
+
+def test_graded_violation_stretches_the_unsafe_half():
+    assert violation(torch.tensor([-0.5, 0.0, 0.5]), 4.0).tolist() == [-0.5, 0.0, 2.0]
 
 
 def test_backup_by_hand():
@@ -152,7 +157,7 @@ def test_every_parameter_learns_and_the_target_follows():
 def test_learning_without_a_target_of_its_own_leaves_the_target_alone():
     target = critic()
     before = [p.clone() for p in target.parameters()]
-    learner = FeasibilityLearner(critic(), ProcoSettings(), target=target, polyak=0.0)
+    learner = FeasibilityLearner(critic(), ProcoSettings(polyak=0.0), target=target)
     learner.update(batch([0, 0], [1, 0], [0, 0]))
     assert all(torch.equal(p, q) for p, q in zip(target.parameters(), before, strict=True))
 
@@ -177,11 +182,11 @@ def test_a_corridor_against_dynamic_programming(gamma):
 
     s, a, t = zip(*rows, strict=True)
     columns = FeasibilityBatch(
-        one_hot(s), torch.tensor(a).float()[:, None], one_hot(t), torch.zeros(18), (torch.tensor(t) == 9).float(),
+        one_hot(s), torch.tensor(a).float()[:, None], one_hot(t), -torch.ones(18), signed(torch.tensor(t) == 9),
         torch.zeros(18),
     )  # fmt: skip
     c = FeasibilityCritic(10, 1, [64, 64])
-    learner = FeasibilityLearner(c, ProcoSettings(1.0, 0.95, (64, 64), gamma), lr=3e-3, polyak=0.05)
+    learner = FeasibilityLearner(c, ProcoSettings(1.0, 0.95, (64, 64), gamma, polyak=0.05), lr=3e-3)
     for _ in range(1200):
         learner.update(columns)
     with torch.no_grad():

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osrl_proco.envs import BrakeEnv, PointRobotEnv
+from osrl_proco.proco.danger import signed
 from osrl_proco.proco.feasibility import FeasibilityBatch, backup
 
 CELLS = 12  # along each of two entries
@@ -44,7 +45,12 @@ def value(left, reached, unsafe, next_unsafe, tau, gamma, h_max):
     """V of each cell at the fixed point of eq. 12."""
     zeros = torch.zeros(len(left), 1)
     batch = FeasibilityBatch(
-        zeros, zeros, zeros, unsafe.double(), next_unsafe.double(), torch.zeros(len(left), dtype=torch.float64)
+        zeros,
+        zeros,
+        zeros,
+        signed(unsafe).double(),
+        signed(next_unsafe).double(),
+        torch.zeros(len(left), dtype=torch.float64),
     )
     v = torch.full((CELLS * CELLS,), -1.0, dtype=torch.float64)
     for _ in range(150):

@@ -240,9 +240,12 @@ class Evaluation:
         if tensor.dim() + parts.count(None) > MAX_AXES:
             raise LanguageError(node, f"a tensor with more than {MAX_AXES} axes")
         try:
-            return tensor[parts]
+            return self._indexed(tensor, parts)
         except (IndexError, TypeError, ValueError, RuntimeError) as error:
             raise LanguageError(node, first_line(error)) from None
+
+    def _indexed(self, tensor: Tensor, parts: tuple[Any, ...]) -> Tensor:
+        return tensor[parts]
 
     def _index_part(self, node: ast.expr) -> Any:
         """A whole number, a slice, None or ...: nothing that picks or repeats states."""

@@ -1,0 +1,120 @@
+"""How dangerous a state is: what the feasibility critic is told of it, and what the dynamics model reads beside it.
+
+The label says unsafe or safe; the margin of the cost function (costs/language/robustness.py) says by how much. In
+units of its own spread over the data and cut at one of them, it is the *danger* of a state: in [-1, 1], above 0 exactly
+where the label is 1. With the label alone (the paper's form) it is 1 or -1.
+
+A dynamics model of many entries is a poor judge of the few that the cost reads: on PointGoal1 one step of it errs more
+in the distance to the nearest hazard than standing still. So the margins can stand beside the observation as entries
+that the model predicts; a state of the model is then (observation, margins), and its label their sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..costs import CostFunction
+from ..costs.language.robustness import robustness
+from .dynamics import Dynamics
+
+CostLabel = Callable[[Tensor], Tensor]
+
+EDGE = 1e-3  # the least danger of an unsafe state: at a margin of 0 the label still counts
+WIDEST = 10.0  # spreads at which margins are cut
+
+
+class Danger:
+    """Reads states of a task: observations (..., obs_dim), or with `margins` (..., obs_dim + M).
+
+    Args:
+        cost: the cost function, or with neither grades nor margins anything that labels observations.
+        spread: the unit of each of its margins (M,).
+        graded: whether danger is the margin, or the label alone.
+        margins: whether the dynamics model's states hold margins and are labelled by them.
+        caution: what is added to every graded danger, in spreads: a state counts as unsafe from so far before the
+            boundary on. Where V <= 0, the policy can then keep that distance for ever.
+    """
+
+    def __init__(
+        self,
+        cost: CostLabel,
+        obs_dim: int,
+        *,
+        spread: Tensor | None = None,
+        graded: bool = False,
+        margins: bool = False,
+        caution: float = 0.0,
+    ) -> None:
+        self.cost, self.obs_dim, self.spread = cost, obs_dim, spread
+        self.graded, self.margins, self.caution = graded, margins, caution
+
+    @classmethod
+    def fitted(
+        cls, cost: CostFunction, observations: Tensor, *, graded: bool, margins: bool, caution: float = 0.0
+    ) -> Danger:
+        """With the margins' spread over recorded observations (N, obs_dim).
+
+        Where the cost function has no margins (see `robustness`), neither grades nor margins, whatever was asked.
+        """
+        width = observations.shape[-1]
+        found = robustness(cost, observations) if graded or margins else None
+        if found is None:
+            return cls(cost, width)
+        std = found.std(0)
+        spread = torch.where(std > 1e-6, std, torch.ones_like(std))  # 1 for a margin that never changes
+        return cls(cost, width, spread=spread, graded=graded, margins=margins, caution=caution)
+
+    @classmethod
+    def of_model(cls, cost: CostFunction, dynamics: Dynamics) -> Danger:
+        """As a fitted model's states ask for it; graded where they hold margins."""
+        margins = dynamics.shape["margins"]
+        obs_dim = dynamics.obs_dim - margins
+        if not margins:
+            return cls(cost, obs_dim)
+        return cls(cost, obs_dim, spread=dynamics.spread, graded=True, margins=True)
+
+    @property
+    def added(self) -> int:
+        """M: how many entries a state of the model holds beside the observation."""
+        return len(self.spread) if self.margins and self.spread is not None else 0
+
+    def state(self, observations: Tensor) -> Tensor:
+        """The model's states (..., obs_dim + M) of recorded observations (..., obs_dim)."""
+        return torch.cat([observations, self._margins(observations)], -1) if self.margins else observations
+
+    def observation(self, states: Tensor) -> Tensor:
+        """The observations of the model's states."""
+        return states[..., : self.obs_dim]
+
+    def recorded(self, observations: Tensor) -> Tensor:
+        """Danger (...,) of recorded observations (..., obs_dim); without caution, its sign is the cost function's."""
+        unsafe = self.cost(observations) > 0
+        if not self.graded:
+            return signed(unsafe)
+        danger = (self._margins(observations).amax(-1) + self.caution).clamp(-1.0, 1.0)
+        if self.caution:
+            return danger
+        return torch.where(unsafe, danger.clamp_min(EDGE), danger.clamp_max(-EDGE))
+
+    def imagined(self, states: Tensor) -> Tensor:
+        """Danger (...,) of the model's states (..., obs_dim + M)."""
+        if not self.margins:
+            return self.recorded(states)
+        largest = states[..., self.obs_dim :].amax(-1)
+        return (largest + self.caution).clamp(-1.0, 1.0) if self.graded else signed(largest)
+
+    def _margins(self, observations: Tensor) -> Tensor:
+        """In units of their spread (..., M)."""
+        assert isinstance(self.cost, CostFunction)
+        found = robustness(self.cost, observations)
+        assert found is not None
+        assert self.spread is not None
+        return (found / self.spread).clamp(-WIDEST, WIDEST)
+
+
+def signed(unsafe: Tensor) -> Tensor:
+    """The danger of labels (...,), 1 or true for unsafe: 1 or -1."""
+    return 2.0 * (unsafe > 0).float() - 1.0
