@@ -7,7 +7,8 @@ NumPy 2 and MuJoCo 4; they leave the cost of a step as it is. Each arm is a proc
 at import; they take turns, a reset and some steps with seeded random actions, and must agree on every observation,
 reward and cost. Times are CPU times of the process that steps, as other programs may take cores away; what to compare
 is the median over rounds of the ratio within a round. `episode_ratio` is that of a whole episode: one reset and DSRL's
-number of steps.
+number of steps. `physics` is the share of a patched step that passes inside MuJoCo's `mj_step` and `mj_forward`, and
+`ceiling` the ratio that would be left if all else took no time: no diff that changes nothing can do more.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
+import mujoco
 import numpy as np
 
 from osrl_proco.core.resources import PATCHES
@@ -55,18 +59,19 @@ def release(folder: Path) -> Path:
 
 
 def serve(name: str, patches: Path, steps: int) -> None:
-    """One arm: for each line of standard input, the number of a round, print its turn."""
+    """One arm: for each line of standard input, the number of a round, print its turn; for an empty one, `physics`."""
     warnings.simplefilter("ignore")
     compat.PATCHES = patches
     env = make_env(load_task(name))
     for line in sys.stdin:
-        draw = np.random.default_rng(int(line))
-        actions = draw.uniform(env.action_space.low, env.action_space.high, (steps, *env.action_space.shape))
+        if not line.strip():
+            print(physics(env, steps), flush=True)
+            continue
         kept = []
         began = time.process_time()
         env.reset(seed=int(line))
         reset, stepping = time.process_time() - began, 0.0
-        for action in actions:
+        for action in actions(env, int(line), steps):
             began = time.process_time()
             observation, reward, terminated, truncated, info = env.step(action)
             stepping += time.process_time() - began
@@ -76,16 +81,52 @@ def serve(name: str, patches: Path, steps: int) -> None:
         print(*Turn(reset, stepping / steps, hashlib.sha256(repr(kept).encode()).hexdigest()), flush=True)
 
 
-def take_turn(arm: subprocess.Popen[str], number: int) -> Turn:
+def actions(env: Any, seed: int, steps: int) -> np.ndarray:
+    space = env.action_space
+    return np.random.default_rng(seed).uniform(space.low, space.high, (steps, *space.shape)).astype(space.dtype)
+
+
+def physics(env: Any, steps: int) -> float:
+    """The share of a step that passes inside MuJoCo."""
+    inside = total = 0.0
+
+    def timed(call: Callable[..., None]) -> Callable[..., None]:
+        def measured(*arguments: Any, **keywords: Any) -> None:
+            nonlocal inside
+            began = time.perf_counter()
+            call(*arguments, **keywords)
+            inside += time.perf_counter() - began
+
+        return measured
+
+    env.reset(seed=0)
+    both = {name: timed(getattr(mujoco, name)) for name in ("mj_step", "mj_forward")}
+    with mock.patch.multiple(mujoco, **both):
+        for action in actions(env, 0, steps):
+            began = time.perf_counter()
+            *_, terminated, truncated, _ = env.step(action)
+            total += time.perf_counter() - began
+            if terminated or truncated:
+                before = inside
+                env.reset()
+                inside = before
+    return inside / total
+
+
+def ask(arm: subprocess.Popen[str], line: str) -> str:
     assert arm.stdin is not None
     assert arm.stdout is not None
-    arm.stdin.write(f"{number}\n")
+    arm.stdin.write(f"{line}\n")
     arm.stdin.flush()
-    reset, step, seen = arm.stdout.readline().split()
+    return arm.stdout.readline()
+
+
+def take_turn(arm: subprocess.Popen[str], number: int) -> Turn:
+    reset, step, seen = ask(arm, str(number)).split()
     return Turn(float(reset), float(step), seen)
 
 
-def measure(name: str, folders: dict[str, Path], rounds: int, steps: int) -> dict[str, object]:
+def measure(name: str, folders: dict[str, Path], rounds: int, steps: int) -> dict[str, Any]:
     """One task's row. Raises SystemExit if the arms do not agree."""
     words = [sys.executable, __file__, "--steps", str(steps), "--serve", name]
     arms = {
@@ -97,6 +138,7 @@ def measure(name: str, folders: dict[str, Path], rounds: int, steps: int) -> dic
         for number in range(-1, rounds):
             for label, arm in arms.items():
                 turns[label].append(take_turn(arm, number + 1))
+        share = float(ask(arms["patched"], ""))
     finally:
         for arm in arms.values():
             arm.communicate()
@@ -113,6 +155,8 @@ def measure(name: str, folders: dict[str, Path], rounds: int, steps: int) -> dic
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(r, 3) for r in ratios],
         "episode_ratio": round(statistics.median(whole), 2),
+        "physics": round(share, 3),
+        "ceiling": round(statistics.median(ratios) / share, 2),
     }
 
 
@@ -134,8 +178,9 @@ def main() -> None:
         for name in arguments.tasks:
             row = measure(name, folders, arguments.rounds, arguments.steps)
             results.append(row)
-            rates = row["steps_per_second"]
-            print(f"{name:<32} {rates}  x {row['ratio']:.2f}, episodes x {row['episode_ratio']:.1f}", flush=True)
+            rates = " -> ".join(f"{rate:.0f}" for rate in row["steps_per_second"].values())
+            ratios = f"x {row['ratio']:.2f} (at most {row['ceiling']:.2f}), episodes x {row['episode_ratio']:.1f}"
+            print(f"{name:<20} {rates:>16} steps/s {ratios}", flush=True)
     summary = {
         "ratio": round(statistics.geometric_mean(row["ratio"] for row in results), 3),
         "episode_ratio": round(statistics.geometric_mean(row["episode_ratio"] for row in results), 2),
