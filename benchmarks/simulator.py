@@ -181,10 +181,12 @@ def main() -> None:
             rates = " -> ".join(f"{rate:.0f}" for rate in row["steps_per_second"].values())
             ratios = f"x {row['ratio']:.2f} (at most {row['ceiling']:.2f}), episodes x {row['episode_ratio']:.1f}"
             print(f"{name:<20} {rates:>16} steps/s {ratios}", flush=True)
-    summary = {
-        "ratio": round(statistics.geometric_mean(row["ratio"] for row in results), 3),
-        "episode_ratio": round(statistics.geometric_mean(row["episode_ratio"] for row in results), 2),
-    }
+    summary = {}
+    for family in ("navigation", "velocity"):
+        rows = [row for row in results if load_task(row["task"]).family == family]
+        if rows:
+            keys = ("ratio", "episode_ratio")
+            summary[family] = {k: round(statistics.geometric_mean(row[k] for row in rows), 2) for k in keys}
     print("geometric means", summary)
     if arguments.out:
         about = {"command": f"python benchmarks/simulator.py {' '.join(sys.argv[1:])}", "machine": versions()}
