@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -74,6 +74,10 @@ class FeasibilityData:
         if self.imagines:
             widths = data.observations.shape[1], data.actions.shape[1]
             self.imagined = ImaginedBuffer(settings.rollout_buffer, *widths, data.observations.device)
+
+    def labelled(self, data: Transitions) -> Transitions:
+        """D with its costs as the feasibility critic sees them: by the cost function, unless they stay as recorded."""
+        return replace(data, previous_costs=self._recorded.unsafe, costs=self._recorded.next_unsafe)
 
     @property
     def imagines(self) -> bool:

@@ -36,6 +36,7 @@ _AT_MOST = {
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
+_SHARES = ("unsafe_share", "pretrain_share")  # 0 and 1 included
 _CHOICES = {
     "conservative_backup": ("label", "max"),
     "h_of": ("left", "reached"),
@@ -58,8 +59,6 @@ def check(config: ProcoConfig) -> None:
     values = dataclasses.asdict(config)
     for name, value in values.items():
         _check_one(name, value)
-    if not 0 <= config.unsafe_share <= 1:
-        raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
     if not 0.5 < config.expectile < 1:
         raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
     require_names(config.accept)
@@ -91,6 +90,8 @@ def _check_one(name: str, value: Any) -> None:
     if name in _AT_MOST and value > _AT_MOST[name]:
         raise UserError(f"--{name}: {value} is more than {_AT_MOST[name]}")
     if name in _BETWEEN_0_AND_1 and not 0 < value < 1:
+        raise UserError(f"--{name}: {value} must lie between 0 and 1")
+    if name in _SHARES and not 0 <= value <= 1:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
     if name == "tau" and not 0 < value <= 1:
         raise UserError(f"--{name}: {value} must be above 0 and at most 1")

@@ -59,8 +59,9 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
         source = _source(config, prepared, rule, folder) if rule else None
         with drawing_from(streams["networks"]):
             agent = spec.create(config, prepared.problem(streams, device))
-        agent.prepare(prepared.data)
-        sampler = agent.sampler(prepared.data)
+        data = source.labelled(prepared.data) if source else prepared.data
+        agent.prepare(data)
+        sampler = agent.sampler(data)
         loggers = _fsrl_loggers(config, folder)
         callbacks = _callbacks(config, folder, prepared, source, loggers, device)
         fit = Fit(

@@ -1,0 +1,46 @@
+"""The settings of the algorithms that learn from whole trajectories or segments of them; as configs.py, no torch."""
+
+from dataclasses import dataclass
+
+from .configs import _list
+
+
+# pyrallis reads neither postponed annotations nor `X | None`, and shows the comment above a field as its help.
+@dataclass
+class CCACConfig:
+    """CCAC, the published code's defaults."""
+
+    # Gradient updates, of both stages together
+    update_steps: int = 400_000
+    # Share of the updates in which what knows danger is learned alone: CVAE and classifier, with PROCO the critic
+    pretrain_share: float = 0.5
+    # Transitions per update
+    batch_size: int = 512
+    # Factor on rewards in training (scores are always unscaled)
+    reward_scale: float = 0.1
+    # Learning rate of the actor and of the multipliers
+    actor_lr: float = 0.0001
+    # Learning rate of the critics
+    critic_lr: float = 0.001
+    # Learning rate of CVAE and classifier
+    vae_lr: float = 0.001
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the critics' hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # Width of the hidden layers of CVAE, classifier and multipliers, two in each
+    vae_hidden_sizes: int = 512
+    # Entries of a latent
+    latent_dim: int = 64
+    # Weight of the CVAE's KL divergence
+    beta: float = 0.5
+    # Discount
+    gamma: float = 0.99
+    # Rate of the targets' Polyak average
+    tau: float = 0.005
+    # Reward critics, the smallest counts
+    num_q: int = 4
+    # Stock cost critics, the smallest counts (with --compat fixed the largest)
+    num_qc: int = 4
+    # Reward critics end in a softplus as published, and so are never negative (also mended by --compat fixed)
+    reward_softplus: bool = True
