@@ -169,6 +169,8 @@ class CCAC(Agent):
             self.vae_optimizer = adam(self.vae.parameters(), config.vae_lr)
             self.classifier = mlp([obs_dim + act_dim + 1, width, width, 1]).to(device)
             self.classifier_optimizer = adam(self.classifier.parameters(), config.vae_lr)
+        # Part of the state, so that a run that is lengthened does not fall back into its first stage.
+        self.alone = round(config.pretrain_share * config.update_steps)
         self.updates = 0
 
     def prepare(self, data: Transitions) -> None:
@@ -272,7 +274,7 @@ class CCAC(Agent):
         else:
             info = self.danger_step(torch.cat([rows.observations, rows.actions], 1), budgets)
         self.updates += 1
-        if self.updates <= round(c.pretrain_share * c.update_steps):
+        if self.updates <= self.alone:
             return info
 
         x = inputs(rows.observations, budgets, rows.actions)
@@ -313,7 +315,7 @@ class CCAC(Agent):
             "actor_optimizer": self.actor_optimizer,
             "reward": self.reward.parts(),
             "actor_multiplier": self.actor_multiplier.parts(),
-            "counters": Attributes(self, ["updates"]),
+            "counters": Attributes(self, ["updates", "alone"]),
         }
         if self.feasibility is not None:
             return {**parts, "feasibility": self.feasibility.parts()}

@@ -58,6 +58,7 @@ _KNOWN = {
         ("caps", "configs:CAPSConfig", True),
         ("coptidice", "configs:COptiDICEConfig", True),
         ("ccac", "trajectory_configs:CCACConfig", True),
+        ("trac", "trajectory_configs:TraCConfig", True),
         ("cdt", "configs:CDTConfig", False),
         ("bc", "configs:BCConfig", False),
     )

@@ -44,3 +44,43 @@ class CCACConfig:
     num_qc: int = 4
     # Reward critics end in a softplus as published, and so are never negative (also mended by --compat fixed)
     reward_softplus: bool = True
+
+
+@dataclass
+class TraCConfig:
+    """TraC, the published code's defaults for Safety-Gymnasium."""
+
+    # Gradient updates, of both stages together
+    update_steps: int = 100_000
+    # Share of the updates that clone all the data; the clone is what scores are measured against
+    bc_share: float = 0.3
+    # Segments per update
+    batch_size: int = 96
+    # Learning rate of the actor while it clones
+    actor_lr: float = 0.0001
+    # Factor on it afterwards
+    contrast_lr_factor: float = 0.1
+    # Updates over which the learning rate rises to its value afterwards
+    lr_warmup_steps: int = 10_000
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Dropout in the actor
+    dropout: float = 0.25
+    # Steps of a segment, as a share of the episode (published: Bullet 1, MetaDrive 0.25)
+    segment_ratio: float = 0.75
+    # Factor on the score (published: Bullet and MetaDrive 0.2)
+    alpha: float = 0.1
+    # Discount of the score over a segment, above 0 and at most 1 (published: MetaDrive 1)
+    score_discount: float = 0.99
+    # Weight of all undesirable segments against all desirable ones (published: Bullet and MetaDrive 0.25)
+    eta: float = 0.5
+    # Share of the safe segments, those of the highest return, that is desirable (published: MetaDrive 0.25)
+    safe_top: float = 0.5
+    # Share of the safe segments, those of the lowest return, that is not (published: Bullet and MetaDrive 0)
+    safe_bottom: float = 0.5
+    # Bound the classifier's probabilities at 1e-6 as published, so that the worst segments get no gradient
+    clamp_score: bool = False
+    # With PROCO: width of the feasibility critic's hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # With PROCO: recorded transitions per update of the feasibility critic
+    critic_batch_size: int = 512

@@ -16,7 +16,8 @@ _POSITIVE = (
     "update_steps", "batch_size", "eval_episodes", "checkpoint_every", "log_every", "threads", "members", "elites",
     "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
     "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
-    "num_chi", "h_max", "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
+    "num_chi", "latent_dim", "critic_batch_size", "lr_warmup_steps", "contrast_lr_factor", "h_max",
+    "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "keep_unsafe",
@@ -36,7 +37,8 @@ _AT_MOST = {
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
-_SHARES = ("unsafe_share", "pretrain_share")  # 0 and 1 included
+_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "safe_top", "safe_bottom")  # 0 and 1 included
+_ABOVE_0_TO_1 = ("tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
     "h_of": ("left", "reached"),
@@ -74,7 +76,7 @@ def check(config: ProcoConfig) -> None:
             f"--ablation {config.ablation}: give the function that was written so, --cost_function FILE "
             f"(osrl-proco cost generate --without {part} --out FILE)"
         )
-    if config.ablation == "full_model" and config.algo in ("bc", "cdt"):
+    if config.ablation == "full_model" and config.algo in ("bc", "cdt", "trac", "presa"):
         raise UserError(f"--ablation full_model: {config.algo} does not learn from single transitions")
     if config.conservative_backup == "max" and config.model_share == 0:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
@@ -93,8 +95,10 @@ def _check_one(name: str, value: Any) -> None:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
     if name in _SHARES and not 0 <= value <= 1:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
-    if name == "tau" and not 0 < value <= 1:
+    if name in _ABOVE_0_TO_1 and not 0 < value <= 1:
         raise UserError(f"--{name}: {value} must be above 0 and at most 1")
+    if name == "dropout" and not 0 <= value < 1:
+        raise UserError(f"--{name}: {value} must be at least 0 and below 1")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UserError(f"--{name}: {value!r} must be {' or '.join(_CHOICES[name])}")
     if name.endswith(("hidden_sizes", "_hidden")):
