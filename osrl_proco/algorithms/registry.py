@@ -59,6 +59,7 @@ _KNOWN = {
         ("coptidice", "configs:COptiDICEConfig", True),
         ("ccac", "trajectory_configs:CCACConfig", True),
         ("trac", "trajectory_configs:TraCConfig", True),
+        ("presa", "trajectory_configs:PreSaConfig", True),
         ("cdt", "configs:CDTConfig", False),
         ("bc", "configs:BCConfig", False),
     )

@@ -1,6 +1,7 @@
 """The settings of the algorithms that learn from whole trajectories or segments of them; as configs.py, no torch."""
 
 from dataclasses import dataclass
+from typing import Optional
 
 from .configs import _list
 
@@ -80,6 +81,54 @@ class TraCConfig:
     safe_bottom: float = 0.5
     # Bound the classifier's probabilities at 1e-6 as published, so that the worst segments get no gradient
     clamp_score: bool = False
+    # With PROCO: width of the feasibility critic's hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # With PROCO: recorded transitions per update of the feasibility critic
+    critic_batch_size: int = 512
+
+
+@dataclass
+class PreSaConfig:
+    """PreSa; the paper publishes few settings, most defaults are proposals (docs/algorithms/presa.md says which)."""
+
+    # Gradient updates, of both stages together
+    update_steps: int = 100_000
+    # Share of the updates that clone all the data; the clone is what scores are measured against
+    bc_share: float = 0.3
+    # Pairs of segments per update
+    batch_size: int = 96
+    # Learning rate of the actor while it clones
+    actor_lr: float = 0.0001
+    # Factor on it afterwards
+    contrast_lr_factor: float = 0.1
+    # Updates over which the learning rate rises to its value afterwards
+    lr_warmup_steps: int = 10_000
+    # Width of the actor's hidden layers
+    a_hidden_sizes: list[int] = _list(256, 256)
+    # Dropout in the actor
+    dropout: float = 0.25
+    # Steps of a segment, at most; never more than a fifth of the episode
+    segment_steps: int = 64
+    # Pairs of segments that are compared
+    num_pairs: int = 10_000
+    # Factor on the score
+    alpha: float = 0.2
+    # Discount of the score over a segment, above 0 and at most 1
+    score_discount: float = 1.0
+    # Factor on the score of the segment that is not preferred
+    loser_bias: float = 0.75
+    # Utility that the safety labels demand, of at most 1
+    min_utility: float = 0.9
+    # Learning rate of the constraint's multiplier
+    multiplier_lr: float = 0.01
+    # Largest multiplier
+    multiplier_max: float = 10.0
+    # Measure utility against the batch's mean score, as KTO does, instead of against 0
+    kto_reference: bool = False
+    # File of preferences between segments (osrl-proco label); default: the larger return is preferred
+    preferences: Optional[str] = None
+    # File that says which segments are safe (osrl-proco label); default: by their costs
+    safety_labels: Optional[str] = None
     # With PROCO: width of the feasibility critic's hidden layers
     c_hidden_sizes: list[int] = _list(256, 256)
     # With PROCO: recorded transitions per update of the feasibility critic

@@ -17,6 +17,7 @@ _POSITIVE = (
     "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
     "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
     "num_chi", "latent_dim", "critic_batch_size", "lr_warmup_steps", "contrast_lr_factor", "h_max",
+    "segment_steps", "num_pairs", "multiplier_max",
     "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
@@ -32,12 +33,12 @@ _NOT_NEGATIVE = (
 # What no machine holds, or needs, is a slip of the keyboard (or a stranger's config).
 _AT_MOST = {
     "batch_size": 10**7, "dynamics_batch": 10**7, "rollout_batch": 10**7, "rollout_buffer": 10**9, "members": 1000,
-    "num_q": 100, "num_qc": 100, "sample_action_num": 10**4, "rollout_length": 10**5, "num_layers": 100,
-    "seq_len": 10**5, "embedding_dim": 2**16,
+    "num_q": 100, "num_qc": 100, "num_pairs": 10**7, "sample_action_num": 10**4, "rollout_length": 10**5,
+    "num_layers": 100, "seq_len": 10**5, "embedding_dim": 2**16,
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
-_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "safe_top", "safe_bottom")  # 0 and 1 included
+_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "safe_top", "safe_bottom", "min_utility")  # 0 and 1 included
 _ABOVE_0_TO_1 = ("tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
