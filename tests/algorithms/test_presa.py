@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from build import ACT, agent, transitions, updates
+from build import ACT, agent, living, transitions, updates
 from torch import nn
 
 from osrl_proco.algorithms.presa import prefer, preference_loss
@@ -207,6 +207,18 @@ def test_on_data_without_costs_the_stock_form_knows_no_danger_and_the_twin_may()
     twin = contrasting(True, data)
     nn.init.constant_(twin.feasibility.critic.v_net[-1].bias, 9.0)
     assert twin.judge(twin.segments).all()
+
+
+def test_segments_are_starts_and_not_copies():
+    """Tensors held, all of them: data, agent and sampler, after updates of both stages; the published 10,000 pairs."""
+    before = living()
+    data = transitions(episodes=200, length=1000)
+    one = agent("presa", True, data=data, batch_size=2)
+    one.problem = dataclasses.replace(one.problem, episode_len=1000)
+    updates(one, data, 4)
+    assert (len(one.segments.starts), one.segments.length) == (20_000, 64)
+    size = sum(getattr(data, f.name).numel() * 4 for f in dataclasses.fields(data))
+    assert size < sum(n for at, n in living().items() if at not in before) < 2.2 * size
 
 
 def test_settings():

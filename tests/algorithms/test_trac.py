@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import gc
 import math
 
 import pytest
 import torch
-from build import ACT, OBS, agent, transitions, updates
+from build import ACT, OBS, agent, living, transitions, updates
 from torch import nn
 
 from osrl_proco.algorithms.networks import DropoutMean
 from osrl_proco.algorithms.trac import labels
+from osrl_proco.core.errors import UserError
 from osrl_proco.data.samplers import Segments
 from osrl_proco.run.config import config_class
 from osrl_proco.run.settings import parse
@@ -259,13 +259,6 @@ def test_segments_are_starts_and_not_copies():
     assert size < sum(n for at, n in living().items() if at not in before) < 2.2 * size
 
 
-def living():
-    """Bytes of every tensor alive, by its place."""
-    gc.collect()
-    found = [t for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
-    return {t.data_ptr(): t.numel() * t.element_size() for t in found}
-
-
 # ---- settings
 
 
@@ -277,3 +270,16 @@ def test_published_settings():
     assert (c.safe_top, c.safe_bottom, c.clamp_score) == (0.5, 0.5, False)
     bullet = parse(["--algo", "trac", "--task", "OfflineBallRun-v0"])
     assert (bullet.segment_ratio, bullet.alpha, bullet.eta, bullet.safe_bottom) == (1.0, 0.2, 0.25, 0.0)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--segment_ratio=1.5", "--dropout=1", "--bc_share=-0.1", "--score_discount=0", "--safe_top=2"]
+)
+def test_settings_out_of_range_are_one_line(flag):
+    with pytest.raises(UserError, match=flag.split("=")[0]):
+        parse(["--algo", "trac", flag])
+
+
+def test_the_full_model_has_no_segments():
+    with pytest.raises(UserError, match="trac does not learn from single transitions"):
+        parse(["--algo", "trac", "--ablation", "full_model"])
