@@ -55,9 +55,10 @@ def label(config: Any, preferences: Path, safety: Path, picture: Path, ask: Call
         for place, row in enumerate((first, second)):
             # A segment that was shown before keeps the careful answer.
             unsafe[row] = unsafe.get(row, False) or place in UNSAFE[which]
-        Feedback("preferences", key, length, tuple((*p, word) for p, word in pairs.items())).write(preferences)
         labels = tuple((row, SAFETY[bad]) for row, bad in unsafe.items())
+        # Labels first: a pair without them would make both files useless.
         Feedback("safety labels", key, length, labels).write(safety)
+        Feedback("preferences", key, length, tuple((*p, word) for p, word in pairs.items())).write(preferences)
     return len(pairs)
 
 

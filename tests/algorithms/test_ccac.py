@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -244,6 +245,38 @@ def test_the_limit_changes_what_is_done():
     states = torch.randn(20, OBS)
     assert not torch.allclose(one.act_within(states, torch.zeros(20)), one.act_within(states, torch.full((20,), 9.0)))
     assert one.limit_at_test
+
+
+def bandit(count=600):
+    """Steps that end at once: the reward is the first entry of the action, which costs above .3."""
+    data = transitions(episodes=count, length=1)
+    first = data.actions[:, 0]
+    return dataclasses.replace(data, rewards=1.0 + first, costs=(first > 0.3).float(), terminals=torch.ones(count))
+
+
+def test_a_budget_lets_the_policy_do_what_costs():
+    """Stock: with budget 1 the rewarded action, with budget 0 one that hardly costs."""
+    data = bandit()
+    quick = {"actor_lr": 0.003, "critic_lr": 0.003, "num_q": 2, "num_qc": 2, "pretrain_share": 0.1}
+    one = ccac(data=data, update_steps=1500, batch_size=64, **quick)
+    updates(one, data, 1500)
+    generous, none = (one.act_within(data.observations, torch.full((600,), k))[:, 0].mean().item() for k in (1.0, 0.0))
+    assert generous > 0.6
+    assert none < generous - 0.2
+
+
+def test_the_twin_stops_where_safety_would_be_lost():
+    """The bandit again, of which the data's own costs are gone, but not the labels of the critic's batch."""
+    data = bandit()
+    safe = dataclasses.replace(data, costs=torch.zeros(600))
+    quick = {"actor_lr": 0.003, "critic_lr": 0.003, "num_q": 2, "pretrain_share": 0.3}
+    one = ccac(True, data=safe, update_steps=600, **quick)
+    sampler, generator = one.sampler(safe), torch.Generator().manual_seed(1)
+    for _ in range(600):
+        rows = torch.randint(600, (64,), generator=generator)
+        one.update(sampler.sample(generator), feasibility(data, rows))
+    first = one.act(data.observations, torch.Generator())[:, 0]
+    assert 0.0 < first.mean().item() < 0.4
 
 
 # ---- faults
