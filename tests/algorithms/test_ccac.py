@@ -254,6 +254,7 @@ def bandit(count=600):
     return dataclasses.replace(data, rewards=1.0 + first, costs=(first > 0.3).float(), terminals=torch.ones(count))
 
 
+@pytest.mark.slow
 def test_a_budget_lets_the_policy_do_what_costs():
     """Stock: with budget 1 the rewarded action, with budget 0 one that hardly costs."""
     data = bandit()
