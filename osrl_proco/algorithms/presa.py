@@ -70,38 +70,39 @@ class PreSa(SegmentAgent):
 
     def choose(self, data: Transitions, generator: torch.Generator) -> SegmentSampler:
         config, device = self.config, data.rewards.device
-        files = [file for file in (config.preferences, config.safety_labels) if file]
-        text = b"".join(read_bytes(file, limit=LARGEST_FILE) for file in files)
-        self.feedback = int(hashlib.sha256(text).hexdigest()[:12], 16) if files else 0
-        length, rows, known = 0, None, None
-        if config.safety_labels:
-            length, known = read_safety_labels(config.safety_labels, data)
+        labels = read_safety_labels(config.safety_labels, data) if config.safety_labels else None
         if config.preferences:
-            length_of_pairs, rows, choices = read_preferences(config.preferences, data)
-            if known is not None and length_of_pairs != length:
-                raise UserError(
-                    f"--safety_labels {config.safety_labels}: segments of {length} steps, those of --preferences have "
-                    f"{length_of_pairs}; label the same segments"
-                )
-            length, self.choices = length_of_pairs, choices.to(device)
-        elif known is not None:
-            rows = torch.tensor(list(known))
+            length, rows, choices = read_preferences(config.preferences, data)
+            self.choices = choices.to(device)
+        elif labels is not None:
+            length, rows = labels[0], torch.tensor(list(labels[1]))
             rows = rows[torch.randint(len(rows), (2 * config.num_pairs,), generator=generator)]
-        if rows is None:
+        else:
             trajectories = Trajectories.of(data)
             length = segment_length(trajectories, min(config.segment_steps, self.problem.episode_len // SHARE))
             rows = segment_starts(trajectories, 2 * config.num_pairs, length, generator)
-        if known is not None:
-            missing = [row for row in rows.tolist() if row not in known]
-            if missing:
-                raise UserError(
-                    f"--safety_labels {config.safety_labels}: the segment at row {missing[0]} of --preferences has no "
-                    "label; label every segment that is compared"
-                )
-            self.called_unsafe = torch.tensor([known[row] for row in rows.tolist()], device=device)
+        if labels is not None:
+            self.called_unsafe = self._called_unsafe(length, rows.tolist(), *labels).to(device)
+        self.feedback = _hash_of([file for file in (config.preferences, config.safety_labels) if file])
         segments = PairSampler(data, rows.to(device), length, self.batch_size)
         self.first_preferred = self.choices if self.choices is not None else prefer(segments.sums(data.rewards))
         return segments
+
+    def _called_unsafe(self, length: int, rows: list[int], labelled_length: int, unsafe: dict[int, bool]) -> Tensor:
+        """What the person said of each segment (2P,). Raises UserError where one has no label, or another length."""
+        flag = f"--safety_labels {self.config.safety_labels}"
+        if labelled_length != length:
+            raise UserError(
+                f"{flag}: segments of {labelled_length} steps, those of --preferences have {length}; label the same "
+                "segments"
+            )
+        for row in rows:
+            if row not in unsafe:
+                raise UserError(
+                    f"{flag}: the segment at row {row} of --preferences has no label; label every segment that is "
+                    "compared"
+                )
+        return torch.tensor([unsafe[row] for row in rows])
 
     def judge(self, segments: SegmentSampler) -> Tensor:
         if self.called_unsafe is None:
@@ -173,6 +174,12 @@ def preference_loss(first: Tensor, second: Tensor, preferred: Tensor, bias: floa
     """-mean log sigmoid(S+ - bias S-) over pairs (B,); of a tie the mean of both orders."""
     as_first, as_second = logsigmoid(first - bias * second), logsigmoid(second - bias * first)
     return -(preferred * as_first + (1.0 - preferred) * as_second).mean()
+
+
+def _hash_of(files: list[str]) -> int:
+    """48 bits of a hash of what the files hold; 0 where there are none."""
+    text = b"".join(read_bytes(file, limit=LARGEST_FILE) for file in files)
+    return int(hashlib.sha256(text).hexdigest()[:12], 16) if files else 0
 
 
 def _before_softplus(value: float) -> float:

@@ -42,11 +42,16 @@ class SourceSettings:
         return cls(**{**given, **changed.get(config.ablation, {})})
 
 
+def relabelled(data: Transitions, cost: CostLabel) -> Transitions:
+    """D with the labels of the cost function as its costs, those of the states left and of the states reached."""
+    return replace(data, previous_costs=cost(data.observations), costs=cost(data.next_observations))
+
+
 class FeasibilityData:
-    """Recorded transitions, labelled once, and imagined ones, renewed by `refresh`.
+    """Recorded transitions and imagined ones, renewed by `refresh`.
 
     Args:
-        data: D, on the training device.
+        data: D, on the training device, relabelled where the settings say so.
         cost: the cost function, observations (..., obs_dim) -> {0, 1} (...,).
         dynamics: the fitted model; None for the ablation without it.
         max_action: bound of the action space.
@@ -61,23 +66,15 @@ class FeasibilityData:
         max_action: float,
     ) -> None:
         self._cost, self._dynamics, self._settings, self._max_action = cost, dynamics, settings, max_action
-        if settings.relabel:
-            unsafe, next_unsafe = cost(data.observations), cost(data.next_observations)
-        else:
-            unsafe, next_unsafe = data.previous_costs, data.costs
         self._recorded = FeasibilityBatch(
-            data.observations, data.actions, data.next_observations, unsafe, next_unsafe, data.terminals
+            data.observations, data.actions, data.next_observations, data.previous_costs, data.costs, data.terminals
         )
         # A branch that starts in a violation would teach nothing: the data's own label already does.
-        self._starts = torch.nonzero(unsafe == 0).squeeze(1)
+        self._starts = torch.nonzero(data.previous_costs == 0).squeeze(1)
         self.imagined: ImaginedBuffer | None = None
         if self.imagines:
             widths = data.observations.shape[1], data.actions.shape[1]
             self.imagined = ImaginedBuffer(settings.rollout_buffer, *widths, data.observations.device)
-
-    def labelled(self, data: Transitions) -> Transitions:
-        """D with its costs as the feasibility critic sees them: by the cost function, unless they stay as recorded."""
-        return replace(data, previous_costs=self._recorded.unsafe, costs=self._recorded.next_unsafe)
 
     @property
     def imagines(self) -> bool:

@@ -80,3 +80,13 @@ def test_files_of_other_segments_are_not_gone_on_with(monkeypatch, capsys):
 def test_help_says_how(capsys):
     assert main(["label", "--help"]) == 0
     assert "osrl-proco train --algo presa --preferences FILE" in capsys.readouterr().out
+
+
+def test_a_wrong_file_is_found_before_a_folder_is_made_or_a_model_fitted(capsys, tmp_path):
+    (tmp_path / "p.json").write_text('{"kind": "preferences", "data": "another", "length": 20, "pairs": []}')
+    words = ["--algo", "presa", "--task", "OfflineBrake-v0", "--preferences", "p.json", "--logdir", "run"]
+    assert main(["train", *words]) == 2
+    told = capsys.readouterr()
+    assert "--preferences p.json: \"data\" is 'another'" in told.err
+    assert "Dynamics" not in told.out
+    assert not (tmp_path / "run").exists()
