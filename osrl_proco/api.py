@@ -78,7 +78,7 @@ class TrainedPolicy:
     """A trained policy that acts on NumPy arrays, for one robot or for several in step.
 
     Call `reset` when episodes begin, and `observe` after every step where the algorithm keeps a remaining limit or a
-    history (CAPS, CDT); for all others both do nothing.
+    history (CAPS, CCAC, CDT); for all others both do nothing.
     """
 
     def __init__(self, trained: Trained) -> None:

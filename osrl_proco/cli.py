@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": "stock and PROCO on an embedded task: table and picture, in a few minutes",
     "data": "info | split | collect | download: look at, split, make and fetch datasets",
     "cost": "generate | check | show | replay: cost functions, also from a language model",
+    "label": "compare segments of the data in pictures, by hand: preferences and safety labels for presa",
     "dynamics": "fit: fit the dynamics model to a task's data",
     "compare": "algorithms x tasks x seeds: trained or reused; one table, one page, all raw rows",
     "report": "make every table, plot and page again from raw rows",

@@ -30,7 +30,7 @@ from ..core.random import normal
 from ..core.state import Parts
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
-from ..proco.losses import advantage_weight, feasible_weight, weighted_error
+from ..proco.losses import advantage_weight, divergence, feasible_weight, weighted_error
 from ..proco.optim import adam, descend
 from .agent import Agent, Info, Policy, Problem, Seeded, Stateless
 from .iql import IQLCritic
@@ -43,11 +43,6 @@ WIDE_LATENTS = ("CarCircle", "DroneRun", "DroneCircle", "CarRun", "AntCircle", "
 def published_z_max(task: str) -> float:
     """The latents' bound that the authors use for a DSRL task id, such as OfflineCarCircle-v0."""
     return 0.6 if task in {f"Offline{name}-v0" for name in WIDE_LATENTS} else 0.25
-
-
-def divergence(mean: Tensor, log_std: Tensor, beta: float) -> Tensor:
-    """beta times the KL divergence from the standard normal (N,), *averaged* over the latent's entries."""
-    return -0.5 * beta * (1.0 + 2.0 * log_std - mean**2 - (2.0 * log_std).exp()).mean(-1)
 
 
 class LSPC(Agent):

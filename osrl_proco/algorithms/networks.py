@@ -98,6 +98,32 @@ class Heads(nn.Module):
         return torch.tanh(self.net(observations)).unflatten(-1, (self.heads, -1)).movedim(-2, 0)
 
 
+class DropoutMean(nn.Module):
+    """A tanh mean in [-1, 1]: linear, dropout, ReLU for each hidden width; orthogonal weights, biases 0."""
+
+    def __init__(self, obs_dim: int, act_dim: int, hidden: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        layers = [nn.Linear(*sizes) for sizes in pairwise([obs_dim, *hidden, act_dim])]
+        for layer in layers:
+            nn.init.orthogonal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.layers = nn.ModuleList(layers)
+        self.dropout = dropout
+
+    def forward(self, observations: Tensor, dropout: torch.Generator | None = None) -> Tensor:
+        """Means (..., act_dim) for observations (..., obs_dim).
+
+        dropout: what draws the dropped entries; without it, none are.
+        """
+        x, keep = observations, 1.0 - self.dropout
+        for layer in self.layers[:-1]:
+            x = layer(x)
+            if dropout is not None and keep < 1.0:
+                x = x * torch.rand(x.shape, generator=dropout, device=x.device).lt_(keep).div_(keep)
+            x = torch.relu(x)
+        return torch.tanh(self.layers[-1](x))
+
+
 class _Block(nn.Module):
     """x + W2 mish(W1 norm(dropout(x))), W1 four times as wide as x."""
 

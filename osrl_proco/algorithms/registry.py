@@ -48,17 +48,20 @@ class Algorithm:
 
 _HERE = __package__
 _KNOWN = {
-    name: Algorithm(name, f"{_HERE}.{name}", f"{_HERE}.configs:{config}", twin)
+    name: Algorithm(name, f"{_HERE}.{name}", f"{_HERE}.{config}", twin)
     for name, config, twin in (
-        ("bcql", "BCQLConfig", True),
-        ("bearl", "BEARLConfig", True),
-        ("cpq", "CPQConfig", True),
-        ("fisor", "FISORConfig", True),
-        ("lspc", "LSPCConfig", True),
-        ("caps", "CAPSConfig", True),
-        ("coptidice", "COptiDICEConfig", True),
-        ("cdt", "CDTConfig", False),
-        ("bc", "BCConfig", False),
+        ("bcql", "configs:BCQLConfig", True),
+        ("bearl", "configs:BEARLConfig", True),
+        ("cpq", "configs:CPQConfig", True),
+        ("fisor", "configs:FISORConfig", True),
+        ("lspc", "configs:LSPCConfig", True),
+        ("caps", "configs:CAPSConfig", True),
+        ("coptidice", "configs:COptiDICEConfig", True),
+        ("ccac", "trajectory_configs:CCACConfig", True),
+        ("trac", "trajectory_configs:TraCConfig", True),
+        ("presa", "trajectory_configs:PreSaConfig", True),
+        ("cdt", "configs:CDTConfig", False),
+        ("bc", "configs:BCConfig", False),
     )
 }
 

@@ -90,7 +90,7 @@ EXPERIMENTS = {
             (
                 Column("BC", _arm("bc", False, twin=False)),
                 Column("CDT", _arm("cdt", False, *_ZERO, twin=False)),
-                Column("CCAC", None, "osrl-proco has no CCAC yet"),
+                Column("CCAC", _arm("ccac", False, *_ZERO)),
                 Column("LSPC", _arm("lspc", False)),
                 Column("CAPS", _arm("caps", False, *_ZERO)),
                 Column("FISOR", _arm("fisor", False)),

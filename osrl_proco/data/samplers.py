@@ -164,10 +164,13 @@ class SegmentSampler:
         starts: first row of each segment (M,), for example by `segment_starts`.
         length: L.
         size: segments in a batch.
+
+    `among` may be set to the only ones drawn (K,).
     """
 
     def __init__(self, data: Transitions, starts: Tensor, length: int, size: int) -> None:
         self.data, self.starts, self.length, self.size = data, starts, length, size
+        self.among: Tensor | None = None
 
     def sums(self, values: Tensor) -> Tensor:
         """Sum of `values` (N,) over each of the segments (M,), undiscounted: what they are labelled by."""
@@ -175,20 +178,33 @@ class SegmentSampler:
         return sums[self.starts + self.length] - sums[self.starts]
 
     def sample(self, generator: torch.Generator) -> Segments:
-        which = torch.randint(len(self.starts), (self.size,), generator=generator, device=self.starts.device)
+        which = self.draw(generator)
         rows = self.starts[which][:, None] + torch.arange(self.length, device=self.starts.device)
         return Segments(which, self.data.observations[rows], self.data.actions[rows])
 
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Which segments the next batch holds (B,)."""
+        count = len(self.starts) if self.among is None else len(self.among)
+        drawn = torch.randint(count, (self.size,), generator=generator, device=self.starts.device)
+        return drawn if self.among is None else self.among[drawn]
 
-def segment_length(trajectories: Trajectories, ratio: float, episode_len: int) -> int:
-    """Length L of the segments: ratio · episode_len, but at most what at least half of the rows' trajectories reach.
+
+class PairSampler(SegmentSampler):
+    """Batches of `size` pairs: segments number 2p and 2p + 1 make pair p. A batch has all firsts, then all seconds."""
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        pairs = torch.randint(len(self.starts) // 2, (self.size,), generator=generator, device=self.starts.device)
+        return torch.cat([2 * pairs, 2 * pairs + 1])
+
+
+def segment_length(trajectories: Trajectories, wanted: int) -> int:
+    """Length L of the segments: `wanted`, but at most what at least half of the rows' trajectories reach.
 
     Never below 8. Fragments of a split are shorter than episodes; without the cap few rows, or none, would be used.
-    A line on stderr says where L is not the published ratio · episode_len.
+    A line on stderr says where L is not the published length.
     """
     by_length = trajectories.of_rows(trajectories.lengths).sort(descending=True).values
     reached = int(by_length[(len(by_length) + 1) // 2 - 1])
-    wanted = int(ratio * episode_len)
     length = max(SHORTEST_SEGMENT, min(wanted, reached))
     if length != wanted:
         print(f"segments of {length} steps, not {wanted}: the data's trajectories are that short", file=sys.stderr)
@@ -198,18 +214,20 @@ def segment_length(trajectories: Trajectories, ratio: float, episode_len: int) -
 def segment_starts(trajectories: Trajectories, count: int, length: int, generator: torch.Generator) -> Tensor:
     """First rows of `count` segments: a trajectory uniformly among those long enough, a start in it uniformly.
 
-    Raises UserError where no trajectory has `length` steps.
+    A generator on the CPU gives the same segments on every device. Raises UserError where no trajectory has `length`
+    steps.
     """
     enough = torch.nonzero(trajectories.lengths >= length).squeeze(1)
     if not len(enough):
         longest = int(trajectories.lengths.max())
         raise UserError(f"segments of {length} steps: the longest trajectory of the data has {longest}")
-    chosen = enough[torch.randint(len(enough), (count,), generator=generator, device=enough.device)]
+    drawn = torch.randint(len(enough), (count,), generator=generator, device=generator.device)
+    chosen = enough[drawn.to(enough.device)]
     room = trajectories.lengths[chosen] - length + 1
     return trajectories.start[chosen] + _uniform_below(room, generator)
 
 
 def _uniform_below(bounds: Tensor, generator: torch.Generator) -> Tensor:
     """An integer in [0, bounds) for each of the bounds (B,)."""
-    share = torch.rand(len(bounds), generator=generator, device=bounds.device, dtype=torch.float64)
-    return torch.minimum((share * bounds).long(), bounds - 1)
+    share = torch.rand(len(bounds), generator=generator, device=generator.device, dtype=torch.float64)
+    return torch.minimum((share.to(bounds.device) * bounds).long(), bounds - 1)

@@ -24,6 +24,11 @@ def advantage_weight(advantage: Tensor, temperature: float, clip: float) -> Tens
     return (temperature * advantage.detach()).clamp_max(math.log(clip)).exp()
 
 
+def divergence(mean: Tensor, log_std: Tensor, beta: float) -> Tensor:
+    """beta times the KL divergence from the standard normal (N,), *averaged* over the latent's entries."""
+    return -0.5 * beta * (1.0 + 2.0 * log_std - mean**2 - (2.0 * log_std).exp()).mean(-1)
+
+
 def weighted_error(error: Tensor, weight: Tensor) -> Tensor:
     """Mean over the batch of w · sum of squares of the error (N, dims): regression weighted by w (N,)."""
     return (weight * (error**2).sum(-1)).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data.samplers import Marked, Sampler
 from ..data.transitions import Transitions
-from .danger import Danger, signed
+from .danger import CostLabel, Danger, signed
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
 from .rollout import ActFor, ImaginedBuffer, branched_rollout
@@ -43,11 +43,16 @@ class SourceSettings:
         return cls(**{**given, **changed.get(config.ablation, {})})
 
 
+def relabelled(data: Transitions, cost: CostLabel) -> Transitions:
+    """D with the labels of the cost function as its costs, those of the states left and of the states reached."""
+    return replace(data, previous_costs=cost(data.observations), costs=cost(data.next_observations))
+
+
 class FeasibilityData:
-    """Recorded transitions, labelled once, and imagined ones, renewed by `refresh`.
+    """Recorded transitions and imagined ones, renewed by `refresh`.
 
     Args:
-        data: D, on the training device.
+        data: D, on the training device, relabelled where the settings say so.
         danger: reads states by the cost function; None where nothing is relabelled or imagined.
         dynamics: the model, fitted to what `danger.state` makes of the data; None for the ablation without it.
         max_action: bound of the action space.

@@ -2,7 +2,8 @@
 
 paper: one limit, the run's `report_cost_limit`.
 dsrl: DSRL's three limits of the task's family, and the mean of the normalised scores. A policy that acts by its limit
-(CAPS, CDT) is given each at test time and runs its own episodes; of any other the same episodes count three times.
+(CAPS, CCAC, CDT) is given each at test time and runs its own episodes; of any other the same episodes count three
+times.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ _POSITIVE = (
     "update_steps", "batch_size", "eval_episodes", "checkpoint_every", "log_every", "threads", "members", "elites",
     "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
     "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
-    "num_chi", "h_max", "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
+    "num_chi", "latent_dim", "critic_batch_size", "lr_warmup_steps", "contrast_lr_factor", "h_max",
+    "segment_steps", "num_pairs", "multiplier_max",
+    "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "keep_unsafe",
@@ -31,11 +33,13 @@ _NOT_NEGATIVE = (
 # What no machine holds, or needs, is a slip of the keyboard (or a stranger's config).
 _AT_MOST = {
     "batch_size": 10**7, "dynamics_batch": 10**7, "rollout_batch": 10**7, "rollout_buffer": 10**9, "members": 1000,
-    "num_q": 100, "num_qc": 100, "sample_action_num": 10**4, "rollout_length": 10**5, "num_layers": 100,
-    "seq_len": 10**5, "embedding_dim": 2**16,
+    "num_q": 100, "num_qc": 100, "num_pairs": 10**7, "sample_action_num": 10**4, "rollout_length": 10**5,
+    "num_layers": 100, "seq_len": 10**5, "embedding_dim": 2**16,
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
+_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "safe_top", "safe_bottom", "min_utility")  # 0 and 1 included
+_ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
     "critic": ("ours", "paper"),
@@ -61,8 +65,6 @@ def check(config: ProcoConfig) -> None:
     values = dataclasses.asdict(config)
     for name, value in values.items():
         _check_one(name, value)
-    if not 0 <= config.unsafe_share <= 1:
-        raise UserError(f"--unsafe_share: {config.unsafe_share} must lie between 0 and 1")
     if not 0.5 < config.expectile < 1:
         raise UserError(f"--expectile: {config.expectile} must lie between 0.5 and 1 (eq. 12)")
     require_names(config.accept)
@@ -78,7 +80,7 @@ def check(config: ProcoConfig) -> None:
             f"--ablation {config.ablation}: give the function that was written so, --cost_function FILE "
             f"(osrl-proco cost generate --without {part} --out FILE)"
         )
-    if config.ablation == "full_model" and config.algo in ("bc", "cdt"):
+    if config.ablation == "full_model" and config.algo in ("bc", "cdt", "trac", "presa"):
         raise UserError(f"--ablation full_model: {config.algo} does not learn from single transitions")
     if config.conservative_backup == "max" and config.model_share == 0:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
@@ -95,8 +97,12 @@ def _check_one(name: str, value: Any) -> None:
         raise UserError(f"--{name}: {value} is more than {_AT_MOST[name]}")
     if name in _BETWEEN_0_AND_1 and not 0 < value < 1:
         raise UserError(f"--{name}: {value} must lie between 0 and 1")
-    if name in ("tau", "feasibility_tau") and not 0 < value <= 1:
+    if name in _SHARES and not 0 <= value <= 1:
+        raise UserError(f"--{name}: {value} must lie between 0 and 1")
+    if name in _ABOVE_0_TO_1 and not 0 < value <= 1:
         raise UserError(f"--{name}: {value} must be above 0 and at most 1")
+    if name == "dropout" and not 0 <= value < 1:
+        raise UserError(f"--{name}: {value} must be at least 0 and below 1")
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UserError(f"--{name}: {value!r} must be {' or '.join(_CHOICES[name])}")
     if name.endswith(("hidden_sizes", "_hidden")):

@@ -19,7 +19,7 @@ from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.files import read_text
 from ..core.random import Streams, drawing_from
-from ..proco.source import FeasibilityData, SourceSettings
+from ..proco.source import FeasibilityData, SourceSettings, relabelled
 from ..tasks.task import load_task, task_file
 from .callbacks import Evaluate, Log, MeasureHeldOut, Refresh, Save
 from .config import ProcoConfig
@@ -49,18 +49,27 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     rule = None
     if config.proco:
         rule = cost_function(folder.cost if resume else config.cost_function, prepared, config)
+    if resume:
+        _still_the_same(folder, config, prepared)
+    settings = SourceSettings.of(config)
+    data = relabelled(prepared.data, rule.cost) if rule and settings.relabel else prepared.data
+    streams = Streams(config.seed, device)
+    with drawing_from(streams["networks"]):
+        agent = spec.create(config, prepared.problem(streams, device))
+    agent.prepare(data)
+    sampler = agent.sampler(data)
     with folder.locked():
         if resume:
-            _still_the_same(folder, config, prepared)
             folder.write_config(config)
         else:
             folder.create(config, _facts(config, prepared, rule, task_text), task_text, rule.text if rule else None)
-        streams = Streams(config.seed, device)
-        source = _source(config, prepared, rule, folder) if rule else None
-        with drawing_from(streams["networks"]):
-            agent = spec.create(config, prepared.problem(streams, device))
-        agent.prepare(prepared.data)
-        sampler = agent.sampler(prepared.data)
+        source = None
+        if rule:
+            danger = danger_of(config, prepared, rule)
+            model = (
+                dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
+            )
+            source = FeasibilityData(data, danger, model, settings, prepared.max_action)
         loggers = _fsrl_loggers(config, folder)
         callbacks = _callbacks(config, folder, prepared, source, loggers, device)
         fit = Fit(
@@ -69,13 +78,6 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
         if resume:
             _restore(fit, folder, config, device)
         fit.run(config.algo if config.proco else f"{config.algo} (stock)")
-
-
-def _source(config: ProcoConfig, prepared: Prepared, rule: Rule, folder: RunFolder) -> FeasibilityData:
-    settings = SourceSettings.of(config)
-    danger = danger_of(config, prepared, rule)
-    model = dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
-    return FeasibilityData(prepared.data, danger, model, settings, prepared.max_action)
 
 
 def _callbacks(

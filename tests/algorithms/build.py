@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import torch
 
 from osrl_proco.algorithms import algorithm
@@ -23,6 +25,7 @@ SMALL = {
     "embedding_dim": 16,
     "num_heads": 2,
     "num_layers": 1,
+    "update_steps": 5,  # so that five updates reach every stage
 }
 
 
@@ -97,6 +100,13 @@ def updates(made, data, count, seed=1):
         rows = torch.randint(len(data), (64,), generator=generator)
         info = made.update(sampler.sample(generator), feasibility(data, rows) if made.feasibility is not None else None)
     return info
+
+
+def living():
+    """Bytes of every tensor alive, by its place."""
+    gc.collect()
+    found = [t for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
+    return {t.data_ptr(): t.numel() * t.element_size() for t in found}
 
 
 def flat(state, prefix=""):

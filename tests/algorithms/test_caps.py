@@ -260,8 +260,8 @@ def test_the_twin_takes_the_best_head_that_is_feasible_or_the_least_lost(offset,
     means_are(one, 0.6, 0.2, -0.5)
     for net in one.reward.q_nets.nets:
         linear(net, ACTION)
-    for net, more in zip(one.cost.critic.q_nets, (0.0, -9.0), strict=True):
-        linear(net, ACTION, 1.0, offset + more)  # the larger counts
+    for net, more in zip(one.cost.critic.q_nets, (0.5, -0.5), strict=True):
+        linear(net, ACTION, 1.0, offset + more)  # their mean counts
     got = one.switch(torch.zeros(2, hosts.OBS))
     assert got.flatten().tolist() == close([action] * 4, abs=1e-5)
     assert torch.equal(got, one.act(torch.zeros(2, hosts.OBS), torch.Generator()))

@@ -18,6 +18,7 @@ every = pytest.mark.parametrize(("name", "proco"), EVERY, ids=[f"{n}-{'proco' if
 # Parameters that no loss of the published algorithm reaches; each is said in the algorithm's page.
 UNREACHED = {
     "cdt": ("cost_pred_head", "state_pred_head"),
+    "ccac": ("cost_multiplier",),  # only by generated pairs that exceed a budget, so not yet here (test_ccac.py)
 }
 
 
@@ -38,7 +39,7 @@ def test_every_parameter_that_should_learn_does_and_no_other(name, proco):
     for n, module in modules(made.parts()):
         for p, parameter in module.named_parameters():
             still = torch.equal(parameter, before[n][p])
-            if parameter.requires_grad and not any(u in p for u in UNREACHED.get(name, ())):
+            if parameter.requires_grad and not any(u in f"{n}.{p}" for u in UNREACHED.get(name, ())):
                 assert not still, f"{n}.{p} does not learn"
         for b, buffer in module.named_buffers():
             if b in before[n]:

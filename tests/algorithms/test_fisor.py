@@ -338,7 +338,7 @@ def test_the_twin_takes_procos_settings_and_the_stock_its_own():
     stock, twin = fisor(**changes), fisor(proco=True, **changes)
     assert twin.feasibility is twin.cost
     assert stock.feasibility is None
-    assert twin.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.8, "reached")
+    assert twin.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.8, "reached", "mean", 0.02)
     assert stock.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.99, "reached")
     data = hosts.data()
     stock.prepare(data), twin.prepare(data)

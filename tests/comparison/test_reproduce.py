@@ -11,7 +11,7 @@ from rows_kit import row
 from osrl_proco.cli import main
 from osrl_proco.comparison import execute as executing
 from osrl_proco.comparison.beside import beside, markdown_beside
-from osrl_proco.comparison.experiments import EXPERIMENTS, TASKS, experiment, paper_numbers
+from osrl_proco.comparison.experiments import EXPERIMENTS, LLM, TASKS, experiment, paper_numbers
 from osrl_proco.run import settings
 from osrl_proco.tasks.task import load_task
 
@@ -51,8 +51,10 @@ def test_ours_stand_in_their_cells():
     assert (cost["ours"], cost["paper"], cost["difference"], cost["seeds"], cost["note"]) == (1.0, 0.96, 0.04, 2, "")
     (reward,) = (r for r in found if r["method"] == "FISOR+PROCO" and r["metric"] == "reward")
     assert reward["ours"] == 0.35
-    (none,) = (r for r in found if r["method"] == "CCAC" and r["metric"] == "cost")
-    assert (none["ours"], none["paper"], none["note"]) == ("", 5.29, "osrl-proco has no CCAC yet")
+    (ccac,) = (r for r in found if r["method"] == "CCAC" and r["metric"] == "cost")
+    assert (ccac["ours"], ccac["paper"], ccac["note"]) == ("", 5.29, "no finished run")
+    never = [r for r in beside(experiment("table4"), rows, ["PointGoal1"]) if r["method"] == "0"]
+    assert {(r["ours"], r["note"]) for r in never} == {("", LLM)}
     (later,) = (r for r in found if r["method"] == "LSPC" and r["metric"] == "cost")
     assert later["note"] == "no finished run"
     text = markdown_beside(experiment("table1"), found)

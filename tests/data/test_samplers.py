@@ -13,6 +13,7 @@ from test_trajectories import data, recorded
 from osrl_proco.core.errors import UserError
 from osrl_proco.data.samplers import (
     MarkedSampler,
+    PairSampler,
     SegmentSampler,
     TransitionSampler,
     WindowSampler,
@@ -106,19 +107,35 @@ def pieces(*lengths):
 
 
 @pytest.mark.parametrize(
-    ("lengths", "ratio", "expected"),
+    ("lengths", "expected"),
     [
-        ((100, 100), 0.75, 75),  # the published rule
-        ((100,) + (10,) * 5, 0.75, 75),  # 100 of 150 rows lie in a trajectory of 100 steps
-        ((60,) + (20,) * 4, 0.75, 20),  # less than half of the rows do: what half of them reach
-        ((100,) + (20,) * 5, 0.75, 75),  # exactly half
-        ((3,) * 20, 0.75, 8),  # never below 8
+        ((100, 100), 75),  # as wanted
+        ((100,) + (10,) * 5, 75),  # 100 of 150 rows lie in a trajectory of 100 steps
+        ((60,) + (20,) * 4, 20),  # less than half of the rows do: what half of them reach
+        ((100,) + (20,) * 5, 75),  # exactly half
+        ((3,) * 20, 8),  # never below 8
     ],
 )
-def test_the_length_of_segments(lengths, ratio, expected, capsys):
-    assert segment_length(pieces(*lengths), ratio, 100) == expected
+def test_the_length_of_segments(lengths, expected, capsys):
+    assert segment_length(pieces(*lengths), 75) == expected
     told = capsys.readouterr().err
     assert (f"segments of {expected} steps, not 75" in told) is (expected != 75)
+
+
+def test_only_some_segments_are_drawn_where_told():
+    rows = recorded([0] * 30)
+    sampler = SegmentSampler(rows, torch.arange(10), 8, 50)
+    sampler.among = torch.tensor([2, 7])
+    assert set(sampler.sample(seeded()).which.tolist()) == {2, 7}
+
+
+def test_pairs_are_neighbours_and_come_firsts_before_seconds():
+    rows = recorded([0] * 30)
+    batch = PairSampler(rows, torch.arange(10), 8, 40).sample(seeded())
+    first, second = batch.which.chunk(2)
+    assert torch.equal(second, first + 1)
+    assert set(first.tolist()) == {0, 2, 4, 6, 8}
+    assert batch.observations[:, :, 0].tolist() == [list(range(w, w + 8)) for w in batch.which.tolist()]
 
 
 def tensors(thing, seen):

@@ -1,0 +1,140 @@
+"""What TraC and PreSa share: a cloned policy, and then a loss on how far segments of the data lie from the clone.
+
+Stage 1   min  E[ |a - mu(s)|² ]                    behaviour cloning of all segments; then mu_ref <- mu
+Stage 2   S = alpha sum_t g^t (log pi(a_t|s_t) - log pi_ref(a_t|s_t)),  log pi = -|a - mu(s)|²,  t from the start
+
+Each then has a loss of its own on S and on labels of segments, made once, when stage 2 begins. A segment is unsafe
+where its cost exceeds its share of the limit, L / T of it; with PROCO where at any step the cost function is 1 or
+V_h(s') > 0.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.random import derived_seed
+from ..core.state import Attributes, Parts
+from ..data.samplers import Segments, SegmentSampler
+from ..data.transitions import Transitions
+from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
+from ..proco.optim import adam, descend
+from .agent import Agent, Info, Problem
+from .networks import DropoutMean
+
+LARGEST = 1.0 - 1e-5  # of an action's share of the largest action
+CHUNK = 65_536  # rows that V_h is asked of at once
+
+
+class SegmentAgent(Agent):
+    """Both stages; a subclass says which segments there are and what the second stage minimises."""
+
+    def __init__(self, config: Any, problem: Problem) -> None:
+        self.config, self.problem = config, problem
+        self.batch_size, self.feasibility_batch_size = config.batch_size, config.critic_batch_size
+        obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
+        self.actor = DropoutMean(obs_dim, act_dim, config.a_hidden_sizes, config.dropout).to(device)
+        self.reference = deepcopy(self.actor).requires_grad_(False)
+        self.optimizer = adam(self.actor.parameters(), config.actor_lr)
+        if config.proco:
+            self.feasibility = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device)
+        self.cloned = max(1, round(config.bc_share * config.update_steps))
+        self.updates = 0
+        self.unsafe: Tensor | None = None  # (M,) bool, of each segment; None while the policy is still cloned
+        self.segments: SegmentSampler | None = None
+
+    @abstractmethod
+    def choose(self, data: Transitions, generator: torch.Generator) -> SegmentSampler:
+        """The segments of the data; the same for the same data and generator."""
+
+    @abstractmethod
+    def labelled(self, segments: SegmentSampler, unsafe: Tensor) -> None:
+        """Stage 2 begins, or goes on: which of the segments (M,) are unsafe is known."""
+
+    @abstractmethod
+    def loss(self, scores: Tensor, which: Tensor) -> tuple[Tensor, Info]:
+        """Stage 2's loss on the scores (B,) of the segments `which` (B,)."""
+
+    def sampler(self, data: Transitions) -> SegmentSampler:
+        generator = torch.Generator().manual_seed(derived_seed(self.config.seed, "segments"))
+        self.segments = self.choose(data, generator)
+        if self.unsafe is not None:
+            self.labelled(self.segments, self.unsafe)
+        return self.segments
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.unsafe is not None and self.segments is not None:
+            self.labelled(self.segments, self.unsafe)
+
+    @torch.no_grad()
+    def judge(self, segments: SegmentSampler) -> Tensor:
+        """Which of the segments (M,) are unsafe."""
+        data = segments.data
+        if self.feasibility is None:
+            share = segments.length / self.problem.episode_len
+            return segments.sums(data.costs) > self.config.cost_limit * share
+        value = self.feasibility.critic.value
+        lost = torch.cat([value(states) > 0 for states in data.next_observations.split(CHUNK)])
+        return segments.sums((lost | (data.costs > 0)).float()) > 0
+
+    def log_probability(self, policy: DropoutMean, batch: Segments, dropout: torch.Generator | None = None) -> Tensor:
+        """log pi, without its constant, of every step (B, L)."""
+        actions = (batch.actions / self.problem.max_action).clamp(-LARGEST, LARGEST)
+        return -((actions - policy(batch.observations, dropout)) ** 2).sum(-1)
+
+    def score(self, likely: Tensor, reference: Tensor) -> Tensor:
+        """S (B,) from both log pi (B, L)."""
+        steps = torch.arange(likely.shape[1], device=likely.device)
+        return self.config.alpha * (self.config.score_discount**steps * (likely - reference)).sum(1)
+
+    def update(self, batch: Segments, feasibility: FeasibilityBatch | None = None) -> Info:
+        c, info = self.config, {}
+        if self.feasibility is not None:
+            assert feasibility is not None, "the twin's critic needs its own batch"
+            info.update(self.feasibility.update(feasibility))
+        likely = self.log_probability(self.actor, batch, self.problem.noise)
+        rate = c.actor_lr
+        if self.unsafe is None:
+            loss = -likely.mean()
+            info["loss/clone"] = loss.detach()
+        else:
+            with torch.no_grad():
+                reference = self.log_probability(self.reference, batch)
+            scores = self.score(likely, reference)
+            loss, figures = self.loss(scores, batch.which)
+            info.update(figures, **{"loss/actor": loss.detach()})
+            rate *= c.contrast_lr_factor * min(1.0, (self.updates + 1 - self.cloned) / c.lr_warmup_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        descend(self.optimizer, loss)
+        self.updates += 1
+        if self.unsafe is None and self.updates >= self.cloned:
+            self._begin()
+        return info
+
+    def _begin(self) -> None:
+        """From the clone to the contrast, with a fresh optimizer."""
+        assert self.segments is not None, "updates are made with batches of this agent's own sampler"
+        self.reference.load_state_dict(self.actor.state_dict())
+        self.optimizer = adam(self.actor.parameters(), self.config.actor_lr)
+        self.unsafe = self.judge(self.segments)
+        self.cloned = self.updates
+        self.labelled(self.segments, self.unsafe)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        return self.problem.max_action * self.actor(observations)
+
+    def parts(self) -> Parts:
+        parts = {
+            "actor": self.actor,
+            "reference": self.reference,
+            "optimizer": self.optimizer,
+            "counters": Attributes(self, ["updates", "cloned", "unsafe"]),
+        }
+        return parts if self.feasibility is None else {**parts, "feasibility": self.feasibility.parts()}
