@@ -116,11 +116,11 @@ class ProcoConfig(RunConfig):
     # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
     # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
     ablation: str = "none"
-    # ours: graded danger, margins in the dynamics model; paper: the paper's forms (configs/critics.yaml says which)
-    critic: str = "ours"
+    # paper: its own forms; ours: graded danger, margins in the dynamics model (configs/critics.yaml, docs/critic.md)
+    critic: str = "paper"
     # h from the cost function's margin, between -1 and h_max, or from its label alone: -1 or h_max
     graded: bool = True
-    # caution
+    # Graded danger: counts as unsafe from so many spreads of the margin before the boundary on
     caution: float = 0.0
     # What labels an imagined state: the margin that the model predicts beside the observation (margin), or the cost
     # function on the predicted observation (observation, the paper's)

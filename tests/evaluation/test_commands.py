@@ -130,7 +130,7 @@ def test_viz_feasibility(run, tmp_path, capsys):
 def test_viz_dynamics(run, capsys):
     assert main(["viz", "dynamics", "--path", str(run.folder), "--horizon", "4"]) == 0
     found = rows(run.folder / "dynamics.csv")
-    assert {r["quantity"] for r in found} == {"observation", "obs['gap'][..., 0] <=", "margin 1"}
+    assert {r["quantity"] for r in found} == {"observation", "obs['gap'][..., 0] <="}
     assert [r["steps"] for r in found if r["quantity"] == "observation"] == ["1", "2", "3", "4"]
     assert "standing still" in capsys.readouterr().out
 
