@@ -22,7 +22,7 @@ OURS = ("--critic", "ours", "--cost_temperature", "65")
 ARMS = [
     Arm("paper", "fisor", True, ("--critic", "paper")),
     Arm("ours", "fisor", True, OURS),
-    Arm("ours, caution 0.1, allowed", "fisor", True, (*OURS, "--caution", "0.1", "--select", "allowed")),
+    Arm("ours-allowed", "fisor", True, (*OURS, "--caution", "0.1", "--select", "allowed")),
 ]
 
 
