@@ -38,7 +38,7 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     """Fit the model of `config` and write it to `out`."""
     import torch
 
-    from ..run.prepare import cost_function, danger_of, fit_dynamics, prepare, resolve_device
+    from ..run.prepare import cost_function, danger_of, fit_dynamics, prepare, resolve_device, save_dynamics
     from ..tasks.task import load_task
 
     if not out.parent.is_dir():
@@ -46,9 +46,10 @@ def fit_to_file(config: ProcoConfig, out: Path) -> None:
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
     prepared = prepare(config, load_task(config.task), device)
-    danger = danger_of(config, prepared, cost_function(config.cost_function, prepared, config))
+    rule = cost_function(config.cost_function, prepared, config)
+    danger = danger_of(config, prepared, rule)
     model, errors = fit_dynamics(config, prepared.data, danger)
     for member, error in enumerate(errors):
         print(f"  member {member}: {error:.5f}{'  elite' if member in model.elites else ''}")
-    model.save(out, task=config.task, seed=config.seed, holdout_mse=errors)
+    save_dynamics(model, out, config, rule, danger, errors)
     print(f"Written to {out}; use it with: osrl-proco train --task {config.task} --dynamics {out}")

@@ -17,7 +17,7 @@ BESIDE = frozenset(
 # What a dynamics model is made from, beside every setting that begins with `dynamics_`.
 _DYNAMICS = (
     "task", "dataset", "safe_only", "keep_unsafe", "unsafe_share", "accept", "seed", "outliers_percent", "noise_scale",
-    "inpaint_ranges", "epsilon", "density", "members", "elites", "cost_function", "stop_at_timeouts",
+    "inpaint_ranges", "epsilon", "density", "members", "elites", "cost_function", "label", "stop_at_timeouts",
 )  # fmt: skip
 
 

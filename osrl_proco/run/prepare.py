@@ -263,10 +263,20 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
                 raise UserError(
                     f"{path}: a model of another task or --label (sizes {model.shape}, data and margins {widths})"
                 )
+            if danger.margins and about.get("margins") not in (None, rule.cost.sha256):
+                raise UserError(f"{path}: its margins are those of another --cost_function than {rule.name}")
             return model
     model, errors = fit_dynamics(config, data, danger)
-    model.save(file, key=key, task=config.task, seed=config.seed, holdout_mse=errors)
+    save_dynamics(model, file, config, rule, danger, errors, key=key)
     return model
+
+
+def save_dynamics(
+    model: Dynamics, file: Path, config: ProcoConfig, rule: Rule, danger: Danger, errors: list[float], **more: str
+) -> None:
+    """Write a fitted model with what it was fitted to."""
+    margins = rule.cost.sha256 if danger.margins else None
+    model.save(file, task=config.task, seed=config.seed, holdout_mse=errors, margins=margins, **more)
 
 
 def _dynamics_key(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: Danger) -> str:

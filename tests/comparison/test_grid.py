@@ -126,6 +126,14 @@ def test_models_are_shared_only_where_they_would_be_the_same(tmp_path):
     assert needs["bc on OfflineBrake-v0, seed 1"] == ()
 
 
+def test_a_model_with_margins_is_not_shared_with_one_without(tmp_path):
+    both = [Arm(f"{critic}-proco", "bcql", True, (*TINY, "--critic", critic)) for critic in ("paper", "ours")]
+    asked = Grid(both, [TASK], (0,), (), tmp_path)
+    assert sum(job.words[0] == "dynamics" for job in asked.jobs()) == 2
+    assert asked.train(engine=InProcess()) == []
+    assert all(run.finished() for run in asked.runs)
+
+
 def test_datasets_are_collected_once_for_all(tmp_path, monkeypatch):
     monkeypatch.setenv("DSRL_DATASET_DIR", str(tmp_path / "none"))
     monkeypatch.setattr("osrl_proco.comparison.datasets._dsrl_is_here", lambda task: False)

@@ -235,3 +235,14 @@ def test_a_dynamics_model_is_shared(tmp_path, capsys):
     words = ["train", "--task", "OfflinePointRobot-v0", "--dynamics", out, "--logdir", str(tmp_path / "x"), *TINY]
     assert main(words) == 2
     assert "a model of another task" in capsys.readouterr().err
+
+
+def test_a_model_whose_margins_are_of_another_rule_is_refused(tmp_path, capsys):
+    out, rule = str(tmp_path / "m.pt"), tmp_path / "rule.py"
+    rule.write_text('def cost(obs):\n    return obs["gap"][..., 0] <= 0.2\n')
+    words = ["--task", "OfflineBrake-v0", "--critic", "ours", *TINY]
+    assert main(["dynamics", "fit", "--out", out, *words]) == 0
+    again = ["train", "--dynamics", out, "--update_steps", "2", "--logdir", str(tmp_path / "r"), *words]
+    assert main([*again, "--cost_function", str(rule)]) == 2
+    assert "its margins are those of another --cost_function than rule.py" in capsys.readouterr().err
+    assert main(again) == 0
