@@ -95,8 +95,8 @@ class BCTwin(Staged, BCAgent):
     def __init__(self, config: Any, problem: Problem) -> None:
         BCAgent.__init__(self, config, problem)
         Staged.__init__(self, config.critic_share, config.update_steps)
-        sizes = problem.obs_dim, problem.act_dim
-        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device)
+        sizes, lr = (problem.obs_dim, problem.act_dim), config.critic_lr
+        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device, lr)
         self._alpha = config.lost_alpha
 
     def sampler(self, data: Transitions) -> MarkedSampler:

@@ -245,8 +245,8 @@ class CDTTwin(Staged, CDTAgent):
     def __init__(self, config: Any, problem: Problem) -> None:
         CDTAgent.__init__(self, config, problem)
         Staged.__init__(self, config.critic_share, config.update_steps)
-        sizes = problem.obs_dim, problem.act_dim
-        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device)
+        sizes, lr = (problem.obs_dim, problem.act_dim), config.critic_lr
+        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device, lr)
         self.feasibility_batch_size = config.critic_batch_size
 
     def sampler(self, data: Transitions) -> Exchanged:  # type: ignore[override]
