@@ -8,16 +8,25 @@ The data are OSRL's: trajectories drawn in proportion to max(0, 70 - cost), augm
 returned more (data/augmentation.py). Trajectories are the fragments that a split left, and their steps are counted from
 the fragment's first.
 
+How the twin differs: the costs are those of the cost function and, from the second stage on (stages.py), also 1 where
+the critic calls the state reached lost,
+
+    c~_t = 1 where C(s_{t+1}) = 1 or V_h(s_{t+1}) > 0,  else 0
+
+in the costs to go, the drawing, the augmentation and the cost head alike. At test the cost to go is 0 and stays 0: the
+data hold none below. The critic is no part of the policy.
+
 Faults of the release that `compat: fixed` mends: the augmentation crashes where cost returns are constant, as in all
 safe-only data (skipped, with a message), and so does the drawing where all trajectories cost 70 or more (uniform); an
-unfinished last trajectory is dropped (kept).
+unfinished last trajectory is dropped (kept). The twin, which no release has, never stops at the first two.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,13 +39,15 @@ from ..core.errors import UserError
 from ..core.random import derived_seed, drawing_from
 from ..core.resources import CONFIGS
 from ..data.augmentation import AugmentationSettings, Copies, NoFront, augment
-from ..data.samplers import Windows, WindowSampler
+from ..data.samplers import Exchanged, Windows, WindowSampler
 from ..data.trajectories import Trajectories
 from ..data.transitions import Transitions
-from ..proco.feasibility import FeasibilityBatch
+from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..tasks.task import load_task
 from .agent import Agent, Info, Problem
+from .cdt_policy import CDTPolicy
 from .osrl import Recorder, accepted
+from .stages import Staged, dangerous_steps
 
 QUANTILE = 0.9  # of the data's returns: the target where OSRL names none
 MOST_COST = 70.0  # trajectories of this cost are never drawn
@@ -63,12 +74,13 @@ class WarmUp:
 class CDTAgent(Agent):
     """OSRL's CDT and its trainer, on windows of the data."""
 
-    limit_at_test = True
-
     def __init__(self, config: Any, problem: Problem) -> None:
         self._config, self._problem, self._noise = config, problem, problem.noise
         self.batch_size = config.batch_size
         self._fixed = config.compat == "fixed"
+        self._never_stops = self._fixed or config.proco
+        self.limit_at_test = not config.proco
+        self._limit = 0.0 if config.proco else float(config.cost_limit)
         self._published = published(config.task)
         if config.seq_len < 2:
             raise UserError(f"--seq_len {config.seq_len}: must be at least 2 (with 1, OSRL's loss is not a number)")
@@ -98,7 +110,7 @@ class CDTAgent(Agent):
         limits = self._published.get("target_returns")
         if target is None and limits:
             # The published target of the largest published limit that is not above ours, else of the smallest.
-            limit = max([k for k in limits if k <= self._config.cost_limit], default=min(limits))
+            limit = max([k for k in limits if k <= self._limit], default=min(limits))
             target, why = float(limits[limit]), f"OSRL's for cost limit {limit}"
         if target is None:
             target = float(torch.quantile(Trajectories.of(data).returns, QUANTILE))
@@ -160,7 +172,7 @@ class CDTAgent(Agent):
         try:
             return augment(costs, returns, settings, rng)
         except NoFront as reason:
-            if not self._fixed:
+            if not self._never_stops:
                 raise UserError(
                     f"cdt: OSRL's augmentation fails on these data ({reason}); --compat fixed skips it, "
                     "--augment_percent 0 leaves it out"
@@ -173,7 +185,7 @@ class CDTAgent(Agent):
         weights = cost_weights(costs, linear=self._config.linear)
         if weights.sum() > 0:
             return weights
-        if not self._fixed:
+        if not self._never_stops:
             raise UserError(
                 f"cdt: every trajectory costs {MOST_COST:g} or more, so that OSRL draws none; --compat fixed draws all "
                 "alike, and so does --cost_sample false"
@@ -203,12 +215,15 @@ class CDTAgent(Agent):
             observations[:, None],
             observations.new_zeros(len(observations), 1, self._problem.act_dim),
             one * self.target_return * config.reward_scale,
-            one * config.cost_limit * config.cost_scale,
+            one * self._limit * config.cost_scale,
             torch.zeros_like(one, dtype=torch.long),
         )[:, 0]
 
     def policy(self) -> CDTPolicy:
-        return CDTPolicy(self, self._config, self._problem)
+        config = self._config
+        targets = (self.target_return * config.reward_scale, self._limit * config.cost_scale)
+        taken_off = (config.reward_scale, 0.0 if config.proco else config.cost_scale)
+        return CDTPolicy(self.predict, self._problem, config.seq_len, targets, taken_off)
 
     def parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {
@@ -224,57 +239,43 @@ class CDTAgent(Agent):
         return parts
 
 
-class CDTPolicy:
-    """Several episodes in step: each row keeps its last K steps, and what is left of its target and of its limit.
+class CDTTwin(Staged, CDTAgent):
+    """CDT on the costs of PROCO's cost function and, later, of its critic."""
 
-    A row whose history is shorter than K is padded behind it, where the causal mask keeps it unseen.
-    """
+    def __init__(self, config: Any, problem: Problem) -> None:
+        CDTAgent.__init__(self, config, problem)
+        Staged.__init__(self, config.critic_share, config.update_steps)
+        sizes, lr = (problem.obs_dim, problem.act_dim), config.critic_lr
+        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device, lr)
+        self.feasibility_batch_size = config.critic_batch_size
 
-    def __init__(self, agent: CDTAgent, config: Any, problem: Problem) -> None:
-        self._agent, self._device = agent, problem.device
-        self._scales = (config.reward_scale, config.cost_scale)
-        self._targets = (agent.target_return * config.reward_scale, config.cost_limit * config.cost_scale)
-        self._length, self._most = config.seq_len, problem.episode_len + config.seq_len - 1
-        self._sizes = (problem.obs_dim, problem.act_dim)
-        self._step = torch.zeros(0, dtype=torch.long, device=self._device)
-        self._left = torch.zeros(0, 2, device=self._device)  # (rows, 2): return and cost still to go, scaled
-        # (rows, K, obs_dim + act_dim + 2): states, actions, what was left at each step
-        self._history = torch.zeros(0, self._length, sum(self._sizes) + 2, device=self._device)
+    def sampler(self, data: Transitions) -> Exchanged:  # type: ignore[override]
+        self._data = data
+        return self.drawn_from(Exchanged(super().sampler(data)))
 
-    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
-        new = max(rows) + 1 - len(self._step)
-        if new > 0:
-            self._step = torch.cat([self._step, self._step.new_zeros(new)])
-            self._left = torch.cat([self._left, self._left.new_zeros(new, 2)])
-            self._history = torch.cat([self._history, self._history.new_zeros(new, *self._history.shape[1:])])
-        at = torch.as_tensor(list(rows), device=self._device)
-        self._step[at] = 0
-        self._history[at] = 0.0
-        self._left[at] = torch.tensor(self._targets, device=self._device)
+    def judge(self, batches: Exchanged) -> Tensor:
+        """Which steps (N,) are dangerous."""
+        assert self.feasibility is not None
+        return dangerous_steps(self.feasibility, self._data)
 
-    def act(self, observations: Tensor) -> Tensor:
-        count = len(observations)
-        obs_dim, act_dim = self._sizes
-        rows = torch.arange(count, device=self._device)
-        history, step = self._history[:count], self._step[:count]
-        full = (step >= self._length)[:, None, None]
-        history = torch.where(full, history.roll(-1, 1), history)
-        at = step.clamp_max(self._length - 1)
-        nothing = history.new_zeros(count, act_dim)  # the action is what is asked for
-        history[rows, at] = torch.cat([observations.to(history), nothing, self._left[:count]], 1)
-        first = (step - self._length + 1).clamp_min(0)
-        times = (first[:, None] + torch.arange(self._length, device=self._device)).clamp_max(self._most)
-        states, actions, left = history.split([obs_dim, act_dim, 2], 2)
-        chosen = self._agent.predict(states, actions, left[..., 0], left[..., 1], times)[rows, at]
-        history[rows, at, obs_dim : obs_dim + act_dim] = chosen
-        self._history[:count] = history
-        self._step[:count] += 1
-        return chosen
+    def labelled(self, batches: Exchanged, judged: Tensor) -> None:
+        both, own = int(judged.sum()), int((self._data.costs > 0).sum())
+        print(
+            f"cdt: {both} of {len(judged)} steps are dangerous, {own} by the cost function, {both - own} by the critic",
+            file=sys.stderr,
+        )
+        batches.now = super().sampler(replace(self._data, costs=judged.float()))
 
-    def observe(self, rewards: Tensor, costs: Tensor) -> None:
-        count = len(rewards)
-        brought = torch.stack([rewards * self._scales[0], costs * self._scales[1]], 1)
-        self._left[:count] -= brought.to(self._left)
+    def update(self, batch: Windows, feasibility: FeasibilityBatch | None = None) -> Info:
+        assert self.feasibility is not None
+        assert feasibility is not None, "the twin's critic needs its own batch"
+        info: Info = dict(self.feasibility.update(feasibility))
+        info.update(super().update(batch))
+        self.count()
+        return info
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), **self.staged()}
 
 
 _NONE = Copies(np.zeros(0, dtype=int), np.zeros(0), np.zeros(0))
@@ -316,5 +317,5 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def create(config: Any, problem: Problem) -> CDTAgent:
-    """A fresh agent of OSRL's CDT."""
-    return CDTAgent(config, problem)
+    """A fresh agent of OSRL's CDT, with PROCO where `config.proco` says so."""
+    return CDTTwin(config, problem) if config.proco else CDTAgent(config, problem)

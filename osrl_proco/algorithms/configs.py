@@ -26,8 +26,17 @@ class BCConfig:
     actor_lr: float = 0.001
     # Width of the actor's hidden layers
     a_hidden_sizes: list[int] = _list(256, 256)
-    # Trajectories that are cloned: all, safe, risky, boundary, frontier or multi-task (all, the limit as an input)
-    bc_mode: str = "all"
+    # What is cloned: all, the trajectories called safe, risky, boundary or frontier, multi-task (all, the limit as an
+    # input), with PROCO also feasible (the transitions that keep safety); auto: feasible with PROCO, all without
+    bc_mode: str = "auto"
+    # With PROCO: width of the feasibility critic's hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # With PROCO: learning rate of the feasibility critic
+    critic_lr: float = 0.0003
+    # With bc_mode feasible: share of the updates that clone everything, until the critic says what is feasible
+    critic_share: float = 0.7
+    # With bc_mode feasible: actions in lost states weigh exp(lost_alpha (V_h - Q_h)); default: not cloned
+    lost_alpha: Optional[float] = None
 
 
 @dataclass
@@ -134,6 +143,14 @@ class CDTConfig:
     max_rew_decrease: Optional[float] = None
     # Augmentation: stand-ins are drawn in proportion to 1 / (distance + beta)
     beta: float = 1.0
+    # With PROCO: width of the feasibility critic's hidden layers
+    c_hidden_sizes: list[int] = _list(256, 256)
+    # With PROCO: recorded transitions per update of the feasibility critic
+    critic_batch_size: int = 512
+    # With PROCO: learning rate of the feasibility critic
+    critic_lr: float = 0.0003
+    # With PROCO: share of the updates after which its critic is asked which steps are dangerous
+    critic_share: float = 0.7
     # Return that the policy is told to reach; auto: OSRL's for task and cost_limit, else the data's 0.9 quantile
     target_return: str = "auto"
 

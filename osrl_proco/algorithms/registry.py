@@ -48,20 +48,20 @@ class Algorithm:
 
 _HERE = __package__
 _KNOWN = {
-    name: Algorithm(name, f"{_HERE}.{name}", f"{_HERE}.{config}", twin)
-    for name, config, twin in (
-        ("bcql", "configs:BCQLConfig", True),
-        ("bearl", "configs:BEARLConfig", True),
-        ("cpq", "configs:CPQConfig", True),
-        ("fisor", "iql_configs:FISORConfig", True),
-        ("lspc", "iql_configs:LSPCConfig", True),
-        ("caps", "iql_configs:CAPSConfig", True),
-        ("coptidice", "configs:COptiDICEConfig", True),
-        ("ccac", "trajectory_configs:CCACConfig", True),
-        ("trac", "trajectory_configs:TraCConfig", True),
-        ("presa", "trajectory_configs:PreSaConfig", True),
-        ("cdt", "configs:CDTConfig", False),
-        ("bc", "configs:BCConfig", False),
+    name: Algorithm(name, f"{_HERE}.{name}", f"{_HERE}.{config}")
+    for name, config in (
+        ("bcql", "configs:BCQLConfig"),
+        ("bearl", "configs:BEARLConfig"),
+        ("cpq", "configs:CPQConfig"),
+        ("fisor", "iql_configs:FISORConfig"),
+        ("lspc", "iql_configs:LSPCConfig"),
+        ("caps", "iql_configs:CAPSConfig"),
+        ("coptidice", "configs:COptiDICEConfig"),
+        ("ccac", "trajectory_configs:CCACConfig"),
+        ("trac", "trajectory_configs:TraCConfig"),
+        ("presa", "trajectory_configs:PreSaConfig"),
+        ("cdt", "configs:CDTConfig"),
+        ("bc", "configs:BCConfig"),
     )
 }
 

@@ -18,22 +18,23 @@ import torch
 from torch import Tensor
 
 from ..core.random import derived_seed
-from ..core.state import Attributes, Parts
+from ..core.state import Parts
 from ..data.samplers import Segments, SegmentSampler
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.optim import adam, descend
-from .agent import Agent, Info, Problem
+from .agent import Info, Problem
 from .networks import DropoutMean
+from .stages import Staged, dangerous_steps
 
 LARGEST = 1.0 - 1e-5  # of an action's share of the largest action
-CHUNK = 65_536  # rows that V_h is asked of at once
 
 
-class SegmentAgent(Agent):
+class SegmentAgent(Staged):
     """Both stages; a subclass says which segments there are and what the second stage minimises."""
 
     def __init__(self, config: Any, problem: Problem) -> None:
+        super().__init__(config.bc_share, config.update_steps)
         self.config, self.problem = config, problem
         self.batch_size, self.feasibility_batch_size = config.batch_size, config.critic_batch_size
         obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
@@ -42,18 +43,15 @@ class SegmentAgent(Agent):
         self.optimizer = adam(self.actor.parameters(), config.actor_lr)
         if config.proco:
             self.feasibility = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device)
-        self.cloned = max(1, round(config.bc_share * config.update_steps))
-        self.updates = 0
-        self.unsafe: Tensor | None = None  # (M,) bool, of each segment; None while the policy is still cloned
-        self.segments: SegmentSampler | None = None
+
+    @property
+    def segments(self) -> SegmentSampler | None:
+        """The segments that batches are drawn from, once there are data."""
+        return self.batches
 
     @abstractmethod
     def choose(self, data: Transitions, generator: torch.Generator) -> SegmentSampler:
         """The segments of the data; the same for the same data and generator."""
-
-    @abstractmethod
-    def labelled(self, segments: SegmentSampler, unsafe: Tensor) -> None:
-        """Stage 2 begins, or goes on: which of the segments (M,) are unsafe is known."""
 
     @abstractmethod
     def loss(self, scores: Tensor, which: Tensor) -> tuple[Tensor, Info]:
@@ -61,26 +59,15 @@ class SegmentAgent(Agent):
 
     def sampler(self, data: Transitions) -> SegmentSampler:
         generator = torch.Generator().manual_seed(derived_seed(self.config.seed, "segments"))
-        self.segments = self.choose(data, generator)
-        if self.unsafe is not None:
-            self.labelled(self.segments, self.unsafe)
-        return self.segments
+        return self.drawn_from(self.choose(data, generator))
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        if self.unsafe is not None and self.segments is not None:
-            self.labelled(self.segments, self.unsafe)
-
-    @torch.no_grad()
     def judge(self, segments: SegmentSampler) -> Tensor:
         """Which of the segments (M,) are unsafe."""
         data = segments.data
         if self.feasibility is None:
             share = segments.length / self.problem.episode_len
             return segments.sums(data.costs) > self.config.cost_limit * share
-        value = self.feasibility.critic.value
-        lost = torch.cat([value(states) > 0 for states in data.next_observations.split(CHUNK)])
-        return segments.sums((lost | (data.costs > 0)).float()) > 0
+        return segments.sums(dangerous_steps(self.feasibility, data).float()) > 0
 
     def log_probability(self, policy: DropoutMean, batch: Segments, dropout: torch.Generator | None = None) -> Tensor:
         """log pi, without its constant, of every step (B, L)."""
@@ -99,7 +86,7 @@ class SegmentAgent(Agent):
             info.update(self.feasibility.update(feasibility))
         likely = self.log_probability(self.actor, batch, self.problem.noise)
         rate = c.actor_lr
-        if self.unsafe is None:
+        if self.judged is None:
             loss = -likely.mean()
             info["loss/clone"] = loss.detach()
         else:
@@ -108,33 +95,26 @@ class SegmentAgent(Agent):
             scores = self.score(likely, reference)
             loss, figures = self.loss(scores, batch.which)
             info.update(figures, **{"loss/actor": loss.detach()})
-            rate *= c.contrast_lr_factor * min(1.0, (self.updates + 1 - self.cloned) / c.lr_warmup_steps)
+            rate *= c.contrast_lr_factor * min(1.0, (self.updates + 1 - self.first_stage) / c.lr_warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         descend(self.optimizer, loss)
-        self.updates += 1
-        if self.unsafe is None and self.updates >= self.cloned:
-            self._begin()
+        self.count()
         return info
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """From the clone to the contrast, with a fresh optimizer."""
-        assert self.segments is not None, "updates are made with batches of this agent's own sampler"
         self.reference.load_state_dict(self.actor.state_dict())
         self.optimizer = adam(self.actor.parameters(), self.config.actor_lr)
-        self.unsafe = self.judge(self.segments)
-        self.cloned = self.updates
-        self.labelled(self.segments, self.unsafe)
 
     @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
         return self.problem.max_action * self.actor(observations)
 
     def parts(self) -> Parts:
-        parts = {
+        return {
             "actor": self.actor,
             "reference": self.reference,
             "optimizer": self.optimizer,
-            "counters": Attributes(self, ["updates", "cloned", "unsafe"]),
+            **self.staged(),
         }
-        return parts if self.feasibility is None else {**parts, "feasibility": self.feasibility.parts()}

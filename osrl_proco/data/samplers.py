@@ -148,6 +148,16 @@ class WindowSampler:
         )
 
 
+class Exchanged:
+    """Batches of the sampler `now`, which may be replaced between updates: what is drawn changes with the stage."""
+
+    def __init__(self, now: Sampler) -> None:
+        self.now = now
+
+    def sample(self, generator: torch.Generator) -> Any:
+        return self.now.sample(generator)
+
+
 class Segments(NamedTuple):
     """B stretches of L steps, each within one trajectory."""
 

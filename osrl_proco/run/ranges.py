@@ -17,7 +17,7 @@ _POSITIVE = (
     "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
     "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
     "num_chi", "latent_dim", "critic_batch_size", "lr_warmup_steps", "contrast_lr_factor", "h_max",
-    "segment_steps", "num_pairs", "multiplier_max",
+    "segment_steps", "num_pairs", "multiplier_max", "lost_alpha",
     "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
@@ -38,7 +38,8 @@ _AT_MOST = {
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
-_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "safe_top", "safe_bottom", "min_utility")  # 0 and 1 included
+# 0 and 1 included
+_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "critic_share", "safe_top", "safe_bottom", "min_utility")
 _ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
@@ -80,8 +81,10 @@ def check(config: ProcoConfig) -> None:
             f"--ablation {config.ablation}: give the function that was written so, --cost_function FILE "
             f"(osrl-proco cost generate --without {part} --out FILE)"
         )
-    if config.ablation == "full_model" and config.algo in ("bc", "cdt", "trac", "presa"):
+    if config.ablation == "full_model" and config.algo in ("cdt", "trac", "presa"):
         raise UserError(f"--ablation full_model: {config.algo} does not learn from single transitions")
+    if config.ablation == "full_model" and config.algo == "bc":
+        raise UserError("--ablation full_model: bc clones recorded actions; imagined ones are nobody's")
     if config.conservative_backup == "max" and config.model_share == 0:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
 

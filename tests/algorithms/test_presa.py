@@ -28,7 +28,7 @@ def contrasting(proco=False, data=None, **changes):
     data = data if data is not None else transitions()
     one = presa(proco, data=data, **changes)
     updates(one, data, 2)
-    assert one.unsafe is not None
+    assert one.judged is not None
     return one
 
 

@@ -30,7 +30,7 @@ def contrasting(proco=False, data=None, **changes):
     data = data if data is not None else transitions()
     one = trac(proco, data=data, **{"segment_ratio": 0.2, **changes})
     updates(one, data, 2)
-    assert one.unsafe is not None
+    assert one.judged is not None
     return one
 
 
@@ -72,8 +72,8 @@ def test_stock_a_segment_is_unsafe_above_its_share_of_the_limit():
     one = contrasting(data=data, cost_limit=12.0)  # segments of 12 of 60 steps: 2.4 each
     assert one.segments.length == 12
     costs = [data.costs[s : s + 12].sum().item() for s in one.segments.starts.tolist()]
-    assert one.unsafe.tolist() == [c > 2.4 for c in costs]
-    assert 0 < one.unsafe.sum() < len(costs)
+    assert one.judged.tolist() == [c > 2.4 for c in costs]
+    assert 0 < one.judged.sum() < len(costs)
 
 
 def test_the_number_and_the_length_of_segments():
@@ -183,7 +183,7 @@ def test_a_resumed_run_keeps_its_stage_and_its_labels(before):
     second = trac(segment_ratio=0.2, cost_limit=12.0, seed=8)
     sampler = second.sampler(data)  # as a run does it: the sampler first, then the state
     second.load_state_dict(copy.deepcopy(first.state_dict()))
-    assert (second.unsafe is None) == (before == 1)
+    assert (second.judged is None) == (before == 1)
     if before == 4:
         assert torch.equal(first.segments.starts, sampler.starts)
         assert torch.equal(first.desirable, second.desirable)
@@ -237,7 +237,7 @@ def test_the_twin_calls_unsafe_what_the_critic_and_the_cost_function_do(monkeypa
 
 def test_on_data_without_costs_the_stock_form_has_no_unsafe_segment_and_the_twin_may():
     data = transitions(cost_rate=0.0)
-    assert contrasting(data=data, cost_limit=0.0).unsafe.sum() == 0
+    assert contrasting(data=data, cost_limit=0.0).judged.sum() == 0
     twin = contrasting(True, data)
     nn.init.constant_(twin.feasibility.critic.v_net[-1].bias, 9.0)
     assert twin.judge(twin.segments).all()

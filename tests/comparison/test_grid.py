@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from inprocess import TINY, InProcess
 
+from osrl_proco.algorithms import registry
 from osrl_proco.cli import main
 from osrl_proco.comparison import execute as executing
 from osrl_proco.comparison.ask import fitted, seeds
@@ -113,9 +114,29 @@ def test_an_interruption_lists_what_was_not_run(tmp_path, capsys):
     assert missing["arm"] == "bcql-proco"
 
 
+@pytest.fixture
+def _alone(monkeypatch):
+    """An algorithm without a twin."""
+    monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+    registry.register("alone", "osrl_proco.algorithms.bc", "osrl_proco.algorithms.configs:BCConfig", twin=False)
+
+
+@pytest.mark.usefixtures("_alone")
+def test_an_algorithm_without_a_twin_has_one_arm_of_its_own_name():
+    names = {
+        stock: [(a.name, a.proco) for a in arms(["alone", "bc", "cdt"], stock)] for stock in ("both", "only", "no")
+    }
+    assert names["both"] == [
+        ("alone", False), ("bc-stock", False), ("bc-proco", True), ("cdt-stock", False), ("cdt-proco", True)
+    ]  # fmt: skip
+    assert names["only"] == [("alone", False), ("bc-stock", False), ("cdt-stock", False)]
+    assert names["no"] == [("alone", False), ("bc-proco", True), ("cdt-proco", True)]
+
+
+@pytest.mark.usefixtures("_alone")
 def test_models_are_shared_only_where_they_would_be_the_same(tmp_path):
-    chosen, said = fitted(arms(["bcql", "cpq", "bc"], "no"), TINY)
-    assert any("--vae_hidden_sizes: bc has no such setting" in line for line in said)
+    chosen, said = fitted(arms(["bcql", "cpq", "alone"], "no"), TINY)
+    assert any("--vae_hidden_sizes: alone has no such setting" in line for line in said)
     asked = Grid(
         [*chosen, Arm("other-proco", "bcql", True, (*TINY, "--unsafe_share", "0.5"))], [TASK], (0, 1), (), tmp_path
     )
@@ -123,7 +144,7 @@ def test_models_are_shared_only_where_they_would_be_the_same(tmp_path):
     assert sum(job.words[0] == "dynamics" for job in jobs) == 4  # 2 seeds x 2 kinds of data
     needs = {job.label: job.needs for job in jobs}
     assert needs["bcql-proco on OfflineBrake-v0, seed 1"] == needs["cpq-proco on OfflineBrake-v0, seed 1"]
-    assert needs["bc on OfflineBrake-v0, seed 1"] == ()
+    assert needs["alone on OfflineBrake-v0, seed 1"] == ()
 
 
 def test_a_model_with_margins_is_not_shared_with_one_without(tmp_path):

@@ -15,7 +15,9 @@ def form(*flags):
     return tuple(getattr(config, name) for name in FORM)
 
 
-@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
+@pytest.mark.parametrize(
+    ("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0), ("cdt", 1.0), ("bc", 1.0)]
+)
 def test_the_papers_form_is_the_default(algo, h_max):
     assert form("--algo", algo) == (False, "observation", "left", "larger", h_max, 0.005)
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)

@@ -8,6 +8,7 @@ import time
 import pytest
 from tiny import TINY
 
+from osrl_proco.algorithms import registry
 from osrl_proco.cli import main
 from osrl_proco.core.errors import UserError
 from osrl_proco.run import settings
@@ -70,7 +71,6 @@ WRONG = {
     "an ablation that needs a function": ["--ablation", "without_reflection"],
     "a kernel": ["--algo", "bearl", "--kernel", "cubic"],
     "a finding": ["--accept", "everything"],
-    "a twin that is not there": ["--algo", "bc", "--proco", "true"],
     "another algorithm's flag": ["--algo", "bc", "--phi", "0.1"],
     "a word alone": ["bcql"],
     "nothing after a flag": ["--seed"],
@@ -92,6 +92,20 @@ def test_a_wrong_flag_is_one_line_and_makes_no_folder(tmp_path, capsys, case):
     assert lines[0].startswith("osrl-proco: error: ")
     assert len(lines[0]) < 400
     assert not (tmp_path / "run").exists()
+
+
+def test_an_algorithm_without_a_twin_is_stock_and_its_twin_one_line(monkeypatch):
+    monkeypatch.setattr(registry, "_KNOWN", dict(registry._KNOWN))
+    registry.register("alone", "osrl_proco.algorithms.bc", "osrl_proco.algorithms.configs:BCConfig", twin=False)
+    assert settings.parse(["--algo", "alone"]).proco is False
+    with pytest.raises(UserError, match="--proco true: alone has no PROCO twin"):
+        settings.parse(["--algo", "alone", "--proco", "true"])
+
+
+@pytest.mark.parametrize("algo", registry.algorithms())
+def test_every_algorithm_of_the_package_is_trained_with_proco_unless_told_otherwise(algo):
+    assert settings.parse(["--algo", algo]).proco is True
+    assert settings.parse(["--algo", algo, "--proco", "false"]).proco is False
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
