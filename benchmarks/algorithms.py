@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from osrl_proco.algorithms import algorithms
@@ -50,10 +51,10 @@ def main() -> None:
 def chosen() -> list[list[Arm]]:
     """Every algorithm's arms, BC also in its mode `safe`; those that take longest apart, last."""
     # As released CDT stops on data without costs, in one line (docs/algorithms/cdt.md).
-    cdt = Arm("cdt", "cdt", False, ("--compat", "fixed", "--update_steps", "1500"))
-    safe = Arm("bc-safe", "bc", False, ("--bc_mode", "safe"))
+    cdt = [replace(arm, flags=("--compat", "fixed", "--update_steps", "1500")) for arm in arms(["cdt"])]
+    safe = [Arm(f"{arm.name}-safe", "bc", arm.proco, ("--bc_mode", "safe")) for arm in arms(["bc"])]
     quick = [name for name in algorithms() if name not in ("cdt", *LONG)]
-    return [[*arms(quick), safe, cdt], arms(LONG)]
+    return [[*arms(quick), *safe, *cdt], arms(LONG)]
 
 
 def merge(rows: Iterable[Row]) -> None:

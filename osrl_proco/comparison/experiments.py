@@ -49,9 +49,9 @@ class Experiment:
         return list(dict.fromkeys(c.arm for c in self.columns if c.arm is not None))
 
 
-def _arm(algo: str, proco: bool, *flags: str, name: str = "", twin: bool = True) -> Arm:
-    mode = ("-proco" if proco else "-stock") if twin else ""
-    return Arm(f"{algo}{mode}{'-' if name else ''}{name}", algo, proco, flags)
+def _arm(algo: str, proco: bool, *flags: str, name: str = "") -> Arm:
+    mode = "proco" if proco else "stock"
+    return Arm(f"{algo}-{mode}{'-' if name else ''}{name}", algo, proco, flags)
 
 
 _ZERO = ("--cost_limit", "0")  # the paper's soft-constraint baselines are trained with a limit of 0
@@ -88,8 +88,8 @@ EXPERIMENTS = {
             "All algorithms on data without violations",
             "table1",
             (
-                Column("BC", _arm("bc", False, twin=False)),
-                Column("CDT", _arm("cdt", False, *_ZERO, twin=False)),
+                Column("BC", _arm("bc", False)),
+                Column("CDT", _arm("cdt", False, *_ZERO)),
                 Column("CCAC", _arm("ccac", False, *_ZERO)),
                 Column("LSPC", _arm("lspc", False)),
                 Column("CAPS", _arm("caps", False, *_ZERO)),

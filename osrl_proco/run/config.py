@@ -77,7 +77,7 @@ class RunConfig:
     reward_scale: float = 0.1
     # Factor on costs in training
     cost_scale: float = 1.0
-    # Episode cost that the algorithm trains with; PROCO's twins need none
+    # Episode cost that the algorithm trains with; PROCO's twins need none, but for BC's modes by trajectory
     cost_limit: float = 10.0
     # Episode cost that counts as a normalised cost of 1 in the scores
     report_cost_limit: float = 10.0
