@@ -1,10 +1,14 @@
-"""Updates per second of every algorithm at its published sizes, stock and with PROCO (without rollouts).
+"""Updates per second of every algorithm at its published sizes: OSRL's own class, ours stock, with PROCO.
 
-    python benchmarks/updates.py --algos fisor lspc caps --threads 1 2 --out benchmarks/results/updates.json
+Ours with `--fast true`, the default (core/products.py), and, called plain, with `--fast false`.
 
-Random data of PointGoal1's sizes (60 observations, 2 actions). Sampling is part of the time; the twin's feasibility
-batches hold half as many imagined transitions beside the recorded ones. Arms take turns, so that a busy machine slows
-all of them; the median over rounds is what to compare.
+    python benchmarks/updates.py --algos bcql bearl cpq --threads 1 --out benchmarks/results/updates.json
+
+Random data of PointGoal1's sizes (60 observations, 2 actions). Sampling is part of the time, OSRL's by its own loader;
+the twin's feasibility batches hold half as many imagined transitions beside the recorded ones. Arms take turns, so that
+a busy machine slows all of them, and with one thread seconds are those of the process's CPU time. The rate is the
+median over rounds; the ratio to OSRL's class the median over rounds of the ratio within one. Arms measured again
+replace their rows in the file.
 """
 
 from __future__ import annotations
@@ -14,9 +18,12 @@ import json
 import statistics
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import torch
+from released import NAMES, update_of
 
 from osrl_proco.algorithms import Problem, algorithm, algorithms
 from osrl_proco.core.random import Streams, drawing_from
@@ -29,18 +36,18 @@ from osrl_proco.run.folder import commit, versions
 OBS, ACT, ROWS = 60, 2, 100_000
 
 
-def recorded() -> Transitions:
+def recorded(rows: int = ROWS) -> Transitions:
     """Random transitions in episodes of 1,000 steps."""
     draw = torch.Generator().manual_seed(0)
-    flags = torch.zeros(ROWS)
+    flags = torch.zeros(rows)
     ends = flags.clone()
     ends[999::1000] = 1.0
     return Transitions(
-        torch.randn(ROWS, OBS, generator=draw),
-        torch.rand(ROWS, ACT, generator=draw) * 2 - 1,
-        torch.randn(ROWS, OBS, generator=draw),
-        torch.rand(ROWS, generator=draw),
-        (torch.rand(ROWS, generator=draw) < 0.05).float(),
+        torch.randn(rows, OBS, generator=draw),
+        torch.rand(rows, ACT, generator=draw) * 2 - 1,
+        torch.randn(rows, OBS, generator=draw),
+        torch.rand(rows, generator=draw),
+        (torch.rand(rows, generator=draw) < 0.05).float(),
         flags,
         ends,
         flags,
@@ -48,25 +55,56 @@ def recorded() -> Transitions:
     )
 
 
-class Arm:
-    """One algorithm, stock or with PROCO, ready to update."""
+class Arm(ABC):
+    """Something that updates."""
 
-    def __init__(self, name: str, proco: bool, data: Transitions) -> None:
-        self.label = f"{name}{' + PROCO' if proco else ''}"
+    def __init__(self, label: str) -> None:
+        self.label, self.rates = label, list[float]()
+
+    @abstractmethod
+    def update(self) -> None: ...
+
+    def run(self, seconds: float) -> None:
+        """Update for so long, at least once, and note the rate."""
+        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        began, count = clock(), 0
+        while count == 0 or clock() - began < seconds:
+            self.update()
+            count += 1
+        self.rates.append(count / (clock() - began))
+
+
+class Released(Arm):
+    """OSRL's own class, trainer and loader."""
+
+    def __init__(self, name: str, data: Transitions) -> None:
+        super().__init__(f"OSRL {name}")
+        self._update = update_of(name, data)
+
+    def update(self) -> None:
+        self._update()
+
+
+class Ours(Arm):
+    """One of our algorithms, stock or with PROCO."""
+
+    def __init__(self, name: str, data: Transitions, *, proco: bool, fast: bool) -> None:
+        super().__init__(f"{name}{' + PROCO' if proco else ''}{'' if fast else ', plain'}")
         self.data, self.streams = data, Streams(0)
         problem = Problem(OBS, ACT, 1.0, 1000, "cpu", self.streams["noise"], (0.0, 30.0))
+        settings = {"algo": name, "proco": proco, **({"augment_percent": 0.0} if name == "cdt" else {})}
         with drawing_from(self.streams["networks"]):
-            self.agent = algorithm(name).create(config_class(name)(algo=name, proco=proco), problem)
-        self.agent.speed_up()
+            self.agent = algorithm(name).create(config_class(name)(**settings), problem)
+        if fast:
+            self.agent.speed_up()
         self.agent.prepare(data)
         self.sampler = self.agent.sampler(data)
-        self.proco, self.rates = proco, list[float]()
 
     def imagined(self) -> FeasibilityBatch | None:
-        if not self.proco:
+        if self.agent.feasibility is None:
             return None
         d, size = self.data, int(1.5 * (self.agent.feasibility_batch_size or self.agent.batch_size))
-        rows = torch.randint(ROWS, (size,), generator=self.streams["imagination"])
+        rows = torch.randint(len(d), (size,), generator=self.streams["imagination"])
         columns = (
             d.observations,
             d.actions,
@@ -77,18 +115,33 @@ class Arm:
         )
         return FeasibilityBatch(*(column[rows] for column in columns))
 
-    def run(self, seconds: float) -> None:
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            self.agent.update(self.sampler.sample(self.streams["batches"]), self.imagined())
-            count += 1
-        self.rates.append(count / (time.perf_counter() - began))
+    def update(self) -> None:
+        self.agent.update(self.sampler.sample(self.streams["batches"]), self.imagined())
+
+
+def arms_of(name: str, data: Transitions) -> list[Arm]:
+    """OSRL's class first, where OSRL has one."""
+    arms: list[Arm] = [Released(name, data)] if name in NAMES else []
+    modes = (False, True) if algorithm(name).twin else (False,)
+    return [*arms, *(Ours(name, data, proco=proco, fast=fast) for proco in modes for fast in (True, False))]
+
+
+def measured(name: str, arms: list[Arm], threads: int) -> list[dict[str, Any]]:
+    """A row for each arm."""
+    rows, base = [], arms[0].rates
+    for arm in arms:
+        row: dict[str, Any] = {"arm": arm.label, "threads": threads, "median": statistics.median(arm.rates)}
+        if name in NAMES:
+            row["to_osrl"] = statistics.median(a / b for a, b in zip(arm.rates, base, strict=True))
+        rows.append({**row, "rates": arm.rates})
+        ratio = f"{row['to_osrl']:.2f} x OSRL" if "to_osrl" in row else ""
+        print(f"{arm.label:<20} {threads} threads  {ratio}  {row['median']:8.2f} updates/s", flush=True)
+    return rows
 
 
 def main() -> None:
-    twins = [name for name, spec in algorithms().items() if spec.twin]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algos", nargs="+", default=twins, choices=twins)
+    parser.add_argument("--algos", nargs="+", default=list(algorithms()), choices=list(algorithms()))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
@@ -97,20 +150,22 @@ def main() -> None:
     data, results = recorded(), []
     for threads in arguments.threads:
         torch.set_num_threads(threads)
-        arms = [Arm(name, proco, data) for name in arguments.algos for proco in (False, True)]
-        for arm in arms:
-            arm.run(1.0)
-            arm.rates.clear()
-        for _ in range(arguments.rounds):
+        for name in arguments.algos:
+            arms = arms_of(name, data)
             for arm in arms:
-                arm.run(arguments.seconds)
-        for arm in arms:
-            row = {"arm": arm.label, "threads": threads, "median": statistics.median(arm.rates), "rates": arm.rates}
-            results.append(row)
-            print(f"{arm.label:<20} {threads} threads  {row['median']:8.2f} updates/s", flush=True)
+                arm.run(min(1.0, arguments.seconds))
+                arm.rates.clear()
+            for _ in range(arguments.rounds):
+                for arm in arms:
+                    arm.run(arguments.seconds)
+            results += measured(name, arms, threads)
     if arguments.out:
-        about = {"command": f"python benchmarks/updates.py {' '.join(sys.argv[1:])}", "machine": versions()}
-        arguments.out.write_text(json.dumps({**about, "commit": commit(), "results": results}, indent=1) + "\n")
+        about = {"command": f"python benchmarks/updates.py {' '.join(sys.argv[1:])}", "commit": commit()}
+        again = {(row["arm"], row["threads"]) for row in results}
+        old = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
+        kept = [row for row in old if (row["arm"], row["threads"]) not in again]
+        document = {"machine": versions(), "results": [*kept, *({**row, **about} for row in results)]}
+        arguments.out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
