@@ -57,6 +57,7 @@ class Arm:
         problem = Problem(OBS, ACT, 1.0, 1000, "cpu", self.streams["noise"], (0.0, 30.0))
         with drawing_from(self.streams["networks"]):
             self.agent = algorithm(name).create(config_class(name)(algo=name, proco=proco), problem)
+        self.agent.speed_up()
         self.agent.prepare(data)
         self.sampler = self.agent.sampler(data)
         self.proco, self.rates = proco, list[float]()

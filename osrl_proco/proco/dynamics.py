@@ -18,13 +18,19 @@ from torch.nn import functional as F
 from tqdm.auto import trange
 
 from ..core.errors import UserError, first_line
+from ..core.products import LEAST, linear
 from ..core.tensors import load_tensors, save_tensors
 from ..data.split import runs_apart
 from ..data.transitions import Transitions
 
 
 class BatchedLinear(nn.Module):
-    """`members` linear layers side by side: (members, N, n_in) -> (members, N, n_out)."""
+    """`members` linear layers side by side: (members, N, n_in) -> (members, N, n_out).
+
+    fast: whether to take the products of core/products.py, member by member.
+    """
+
+    fast = False
 
     def __init__(self, members: int, n_in: int, n_out: int) -> None:
         super().__init__()
@@ -34,11 +40,16 @@ class BatchedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, 1, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
+        return self._product(self.bias, x, self.weight)
 
     def of(self, members: Tensor, x: Tensor) -> Tensor:
         """The layer of some members only: x (len(members), N, n_in)."""
-        return torch.baddbmm(self.bias[members], x, self.weight[members])
+        return self._product(self.bias[members], x, self.weight[members])
+
+    def _product(self, bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        if not self.fast or x[0].numel() * weight.shape[-1] < LEAST:
+            return torch.baddbmm(bias, x, weight)
+        return torch.stack([linear(*rows) for rows in zip(x, weight.mT, bias.squeeze(1), strict=True)])
 
 
 class Dynamics(nn.Module):

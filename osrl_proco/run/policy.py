@@ -109,6 +109,8 @@ def load_policy(
             f"{folder.checkpoint}: does not fit the settings in config.yaml ({first_line(error)})"
         ) from None
     agent.train(False)
+    if config.fast:
+        agent.speed_up()
     ahead = _ahead(folder, task, problem, lookahead, dynamics) if lookahead else None
     return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead)
 

@@ -16,6 +16,7 @@ from ..algorithms.agent import Problem
 from ..algorithms.bounds import ActionScale
 from ..core.errors import UserError, first_line
 from ..core.files import require_regular
+from ..core.products import speed_up
 from ..core.random import Streams, derived_seed, drawing_from
 from ..costs import CostFunction, load_cost_function
 from ..costs.sandbox.checked import load_tried
@@ -265,6 +266,8 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
                 )
             if danger.margins and about.get("margins") not in (None, rule.cost.sha256):
                 raise UserError(f"{path}: its margins are those of another --cost_function than {rule.name}")
+            if config.fast:
+                speed_up([model])
             return model
     model, errors = fit_dynamics(config, data, danger)
     save_dynamics(model, file, config, rule, danger, errors, key=key)
@@ -302,6 +305,8 @@ def fit_dynamics(config: ProcoConfig, data: Transitions, danger: Danger) -> tupl
             config.elites,
             margins=danger.added,
         ).to(data.observations.device)
+    if config.fast:
+        speed_up([model])
     if danger.margins:
         assert danger.spread is not None
         model.spread.copy_(danger.spread)

@@ -56,6 +56,8 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     streams = Streams(config.seed, device)
     with drawing_from(streams["networks"]):
         agent = spec.create(config, prepared.problem(streams, device))
+    if config.fast:
+        agent.speed_up()
     agent.prepare(data)
     sampler = agent.sampler(data)
     with folder.locked():
