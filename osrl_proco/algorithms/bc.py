@@ -16,7 +16,6 @@ Faults of the release that `compat: fixed` mends: an unfinished last trajectory 
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from ..proco.losses import advantage_weight, feasible_weight, weighted_error
 from ..proco.optim import descend
 from .agent import Agent, Info, Problem
 from .osrl import Recorder
-from .stages import Staged, judged_pairs
+from .stages import Staged, judged_pairs, say
 
 MODES = ("all", "safe", "risky", "boundary", "frontier", "multi-task")
 FEASIBLE = "feasible"  # the twin's own mode
@@ -111,12 +110,12 @@ class BCTwin(Staged, BCAgent):
 
     def labelled(self, batches: MarkedSampler, judged: Tensor) -> None:
         rows = torch.nonzero(judged > 0).squeeze(1)
-        said = f"bc: {len(rows)} of {len(judged)} transitions are cloned by the critic"
+        said = f"bc: {len(rows)} of {len(judged)} transitions are cloned from here on, as the critic says"
         if len(rows):
             batches.rows, batches.marks = rows, judged
         else:
             said += "; with none all are cloned, as before"
-        print(said, file=sys.stderr)
+        say(said)
 
     def update(self, batch: Marked, feasibility: FeasibilityBatch | None = None) -> Info:
         assert self.feasibility is not None

@@ -24,7 +24,6 @@ unfinished last trajectory is dropped (kept). The twin, which no release has, ne
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -47,7 +46,7 @@ from ..tasks.task import load_task
 from .agent import Agent, Info, Problem
 from .cdt_policy import CDTPolicy
 from .osrl import Recorder, accepted
-from .stages import Staged, dangerous_steps
+from .stages import Staged, dangerous_steps, say
 
 QUANTILE = 0.9  # of the data's returns: the target where OSRL names none
 MOST_COST = 70.0  # trajectories of this cost are never drawn
@@ -116,7 +115,7 @@ class CDTAgent(Agent):
             target = float(torch.quantile(Trajectories.of(data).returns, QUANTILE))
             why = f"the {QUANTILE} quantile of the data's returns; --target_return sets it"
         self._target.fill_(target)
-        print(f"cdt: target return {target:.6g} ({why})", file=sys.stderr)
+        say(f"cdt: target return {target:.6g} ({why})")
 
     def sampler(self, data: Transitions) -> WindowSampler:
         config, trajectories = self._config, Trajectories.of(data)
@@ -177,7 +176,7 @@ class CDTAgent(Agent):
                     f"cdt: OSRL's augmentation fails on these data ({reason}); --compat fixed skips it, "
                     "--augment_percent 0 leaves it out"
                 ) from None
-            print(f"cdt: no augmentation ({reason})", file=sys.stderr)
+            say(f"cdt: no augmentation ({reason})")
             return _NONE
 
     def _weights(self, costs: np.ndarray) -> np.ndarray | None:
@@ -190,7 +189,7 @@ class CDTAgent(Agent):
                 f"cdt: every trajectory costs {MOST_COST:g} or more, so that OSRL draws none; --compat fixed draws all "
                 "alike, and so does --cost_sample false"
             )
-        print(f"cdt: every trajectory costs {MOST_COST:g} or more; all are drawn alike", file=sys.stderr)
+        say(f"cdt: every trajectory costs {MOST_COST:g} or more; all are drawn alike")
         return None
 
     def update(self, batch: Windows, feasibility: FeasibilityBatch | None = None) -> Info:
@@ -260,10 +259,7 @@ class CDTTwin(Staged, CDTAgent):
 
     def labelled(self, batches: Exchanged, judged: Tensor) -> None:
         both, own = int(judged.sum()), int((self._data.costs > 0).sum())
-        print(
-            f"cdt: {both} of {len(judged)} steps are dangerous, {own} by the cost function, {both - own} by the critic",
-            file=sys.stderr,
-        )
+        say(f"cdt: {both} of {len(judged)} steps are dangerous, {own} by the cost function, {both - own} by the critic")
         batches.now = super().sampler(replace(self._data, costs=judged.float()))
 
     def update(self, batch: Windows, feasibility: FeasibilityBatch | None = None) -> Info:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import sys
 from typing import Any
 
 import torch
@@ -40,6 +39,7 @@ from ..data.transitions import Transitions
 from ..proco.optim import adam, descend
 from .agent import Info, Problem
 from .segments import SegmentAgent
+from .stages import say
 
 SHARE = 5  # a segment is at most a fifth of an episode
 
@@ -111,10 +111,9 @@ class PreSa(SegmentAgent):
 
     def labelled(self, segments: SegmentSampler, unsafe: Tensor) -> None:
         self.is_safe = (~unsafe).float()
-        print(
+        say(
             f"presa: {len(unsafe) // 2} pairs of segments of {segments.length} steps, {int(unsafe.sum())} of "
-            f"{len(unsafe)} unsafe",
-            file=sys.stderr,
+            f"{len(unsafe)} unsafe"
         )
 
     def loss(self, scores: Tensor, which: Tensor) -> tuple[Tensor, Info]:

@@ -7,11 +7,13 @@ answer is part of the state, so a resumed run does not ask another critic again.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
@@ -69,6 +71,11 @@ class Staged(Agent):
         """The stages' and the critic's share of `parts`."""
         parts: dict[str, Any] = {"stages": Attributes(self, ["updates", "first_stage", "judged"])}
         return parts if self.feasibility is None else {**parts, "feasibility": self.feasibility.parts()}
+
+
+def say(line: str) -> None:
+    """A line on stderr, above the progress bar that may be there."""
+    tqdm.write(line, file=sys.stderr)
 
 
 @torch.no_grad()

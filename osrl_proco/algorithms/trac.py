@@ -17,7 +17,6 @@ How this differs from the published code: docs/algorithms/trac.md. `compat` chan
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from ..data.trajectories import Trajectories
 from ..data.transitions import Transitions
 from .agent import Info, Problem
 from .segments import SegmentAgent
+from .stages import say
 
 LOWEST_WEIGHT = 0.7
 MOST_SEGMENTS = 1_000_000
@@ -54,11 +54,10 @@ class TraC(SegmentAgent):
         self.desirable, self.weights = labels(returns, unsafe, self.config.safe_top, self.config.safe_bottom)
         segments.among = torch.nonzero(self.weights > 0).squeeze(1)
         good, bad = int(self.desirable.sum()), int(unsafe.sum())
-        print(
+        say(
             f"trac: {len(unsafe)} segments of {segments.length} steps: {good} desirable, "
             f"{len(segments.among) - good - bad} of low return, {bad} unsafe"
-            + ("" if good else "; with nothing to prefer the policy stays the clone"),
-            file=sys.stderr,
+            + ("" if good else "; with nothing to prefer the policy stays the clone")
         )
 
     def loss(self, scores: Tensor, which: Tensor) -> tuple[Tensor, Info]:

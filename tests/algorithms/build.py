@@ -25,7 +25,8 @@ SMALL = {
     "embedding_dim": 16,
     "num_heads": 2,
     "num_layers": 1,
-    "update_steps": 5,  # so that five updates reach every stage
+    "update_steps": 5,  # so that five updates reach every stage,
+    "critic_share": 0.5,  # and three
 }
 
 

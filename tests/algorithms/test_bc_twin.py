@@ -95,7 +95,7 @@ def test_where_everything_is_lost_the_clone_of_everything_stays(monkeypatch, cap
     sampler = on(one, transitions(episodes(ONE)))
     assert sampler.rows is None
     assert sampler.marks.tolist() == [1.0] * 6
-    assert "0 of 6 transitions are cloned by the critic; with none all are" in capsys.readouterr().err
+    assert "0 of 6 transitions are cloned from here on, as the critic says; with none" in capsys.readouterr().err
 
 
 def test_the_first_stage_clones_as_the_stock_form_does():
