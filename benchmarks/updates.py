@@ -139,6 +139,29 @@ def measured(name: str, arms: list[Arm], threads: int) -> list[dict[str, Any]]:
     return rows
 
 
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """A line for each algorithm and number of threads: updates per second, and how many times OSRL's rate that is."""
+    kinds = ["OSRL {}", "{}, plain", "{}", "{} + PROCO, plain", "{} + PROCO"]
+    by = {(row["arm"], row["threads"]): row for row in rows}
+    lines = [
+        "| algorithm | threads | OSRL's own | stock, `--fast false` | stock | PROCO, `--fast false` | PROCO |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in algorithms():
+        for threads in sorted({threads for _, threads in by}):
+            found = [by.get((kind.format(name), threads)) for kind in kinds]
+            if any(found):
+                lines.append(f"| {name} | {threads} | " + " | ".join(map(_cell, found)) + " |")
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    ratio = f" ({row['to_osrl']:.2f})" if "to_osrl" in row and not row["arm"].startswith("OSRL") else ""
+    return f"{row['median']:.2f}{ratio}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algos", nargs="+", default=list(algorithms()), choices=list(algorithms()))
@@ -146,7 +169,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, help="measure nothing: print this file's rows as a table")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(markdown(json.loads(arguments.table.read_text())["results"]))
+        return
     data, results = recorded(), []
     for threads in arguments.threads:
         torch.set_num_threads(threads)
