@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 LEAST = 2**21  # multiplications; below, the call costs more than it saves
+MOST_ROWS = 2**15  # of the inputs; above (CDT's 80,000), the weights' gradient is the slower one
 
 
 @cache
@@ -65,7 +66,8 @@ class _Linear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: x (..., n_in), weight (n_out, n_in), bias (n_out,). Differentiable once."""
-    if x.numel() * weight.shape[0] < LEAST or x.device.type != "cpu" or x.dtype != torch.float32:
+    pays_here = LEAST <= x.numel() * weight.shape[0] and x.numel() <= MOST_ROWS * x.shape[-1]
+    if not pays_here or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
     return _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], weight.shape[0])
 
