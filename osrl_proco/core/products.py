@@ -66,7 +66,7 @@ class _Linear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: x (..., n_in), weight (n_out, n_in), bias (n_out,). Differentiable once."""
-    pays_here = LEAST <= x.numel() * weight.shape[0] and x.numel() <= MOST_ROWS * x.shape[-1]
+    pays_here = x.numel() * weight.shape[0] >= LEAST and x.numel() <= MOST_ROWS * x.shape[-1]
     if not pays_here or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
     return _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], weight.shape[0])
