@@ -3,7 +3,7 @@
     python benchmarks/algorithms.py --out runs/algorithms --jobs 2
 
 Safe-only data, the last checkpoint, 50 episodes on evaluation seeds that no choice was made on. Goes on where it was
-stopped; `--report` makes table and document again from the raw rows in benchmarks/results/algorithms.csv.
+stopped; `--report` makes table and document again from the raw rows in benchmarks/results/algorithms_*.csv.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from osrl_proco.comparison.rows import Row, read_rows, rows_of, write_rows
 from osrl_proco.comparison.tables import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-RAW = ROOT / "benchmarks" / "results" / "algorithms.csv"
+RAW = ROOT / "benchmarks" / "results"  # algorithms_<task>.csv
 DOCUMENT = ROOT / "docs" / "algorithms" / "results.md"
 TASKS = ("OfflineBrake-v0", "OfflinePointRobot-v0")
 LONG = ("bcql", "cpq", "bearl")
@@ -43,7 +43,7 @@ def main() -> None:
         for grid in grids:
             print("\n".join(grid.train(arguments.jobs)))
             merge(short(row) for run in grid.runs if run.finished() for row in rows_of(run))
-    rows = read_rows(RAW)
+    rows = there()
     DOCUMENT.write_text(document(rows))
     print(markdown(rows))
 
@@ -61,10 +61,19 @@ def merge(rows: Iterable[Row]) -> None:
     """Put runs' rows among the raw ones, in place of those of the same runs; the rows of all other runs stay."""
     new = list(rows)
     again = {(row["task"], row["arm"], row["seed"]) for row in new}
-    kept = (
-        [row for row in read_rows(RAW) if (row["task"], row["arm"], row["seed"]) not in again] if RAW.exists() else []
-    )
-    write_rows([*kept, *new], RAW)
+    kept = [row for row in there() if (row["task"], row["arm"], row["seed"]) not in again]
+    for task in TASKS:
+        write_rows([row for row in (*kept, *new) if row["task"] == task], raw(task))
+
+
+def there() -> list[Row]:
+    """All raw rows."""
+    return [row for task in TASKS if raw(task).exists() for row in read_rows(raw(task))]
+
+
+def raw(task: str) -> Path:
+    """Where the rows of a task are kept."""
+    return RAW / f"algorithms_{task}.csv"
 
 
 def short(row: Row) -> Row:
@@ -84,7 +93,7 @@ def document(rows: list[dict]) -> str:
     return f"""# Results on the embedded tasks
 
 Written by `python benchmarks/algorithms.py`; the raw rows, one for each episode, are in
-[benchmarks/results/algorithms.csv](../../benchmarks/results/algorithms.csv). Machine: 2 cores, CPU;
+`benchmarks/results/algorithms_<task>.csv`. Machine: 2 cores, CPU;
 {first["versions"]}. Data: the tasks' own recordings, every transition that touches an unsafe state taken out.
 Settings: `--preset laptop` ({steps} updates), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
