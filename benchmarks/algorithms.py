@@ -9,19 +9,19 @@ stopped; `--report` makes table and document again from the raw rows in benchmar
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from rawrows import RawRows
+
 from osrl_proco.algorithms import algorithms
 from osrl_proco.comparison.grid import Arm, Grid, arms
-from osrl_proco.comparison.rows import Row, read_rows, rows_of, write_rows
+from osrl_proco.comparison.rows import Row, rows_of
 from osrl_proco.comparison.tables import markdown
 
-ROOT = Path(__file__).resolve().parents[1]
-RAW = ROOT / "benchmarks" / "results"  # algorithms_<task>.csv
-DOCUMENT = ROOT / "docs" / "algorithms" / "results.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "algorithms" / "results.md"
 TASKS = ("OfflineBrake-v0", "OfflinePointRobot-v0")
+RAW = RawRows("algorithms", TASKS)
 LONG = ("bcql", "cpq", "bearl")
 FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "50")
 
@@ -42,8 +42,8 @@ def main() -> None:
         ]
         for grid in grids:
             print("\n".join(grid.train(arguments.jobs)))
-            merge(short(row) for run in grid.runs if run.finished() for row in rows_of(run))
-    rows = there()
+            RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
+    rows = RAW.read()
     DOCUMENT.write_text(document(rows))
     print(markdown(rows))
 
@@ -57,32 +57,7 @@ def chosen() -> list[list[Arm]]:
     return [[*arms(quick), *safe, *cdt], arms(LONG)]
 
 
-def merge(rows: Iterable[Row]) -> None:
-    """Put runs' rows among the raw ones, in place of those of the same runs; the rows of all other runs stay."""
-    new = list(rows)
-    again = {(row["task"], row["arm"], row["seed"]) for row in new}
-    kept = [row for row in there() if (row["task"], row["arm"], row["seed"]) not in again]
-    for task in TASKS:
-        write_rows([row for row in (*kept, *new) if row["task"] == task], raw(task))
-
-
-def there() -> list[Row]:
-    """All raw rows."""
-    return [row for task in TASKS if raw(task).exists() for row in read_rows(raw(task))]
-
-
-def raw(task: str) -> Path:
-    """Where the rows of a task are kept."""
-    return RAW / f"algorithms_{task}.csv"
-
-
-def short(row: Row) -> Row:
-    """The row with its versions cut to Python's and torch's: 6,000 rows of all would be megabytes."""
-    kept = [part for part in row["versions"].split("; ") if part.startswith(("python", "torch"))]
-    return {**row, "versions": "; ".join(kept)}
-
-
-def document(rows: list[dict]) -> str:
+def document(rows: list[Row]) -> str:
     """The results page."""
     first = rows[0]
     there = {row["arm"] for row in rows}

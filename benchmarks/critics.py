@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from algorithms import FLAGS, TASKS, short
+from algorithms import FLAGS, TASKS
+from rawrows import RESULTS, short
 
 from osrl_proco.comparison.grid import Arm, Grid
 from osrl_proco.comparison.rows import rows_of, write_rows
 from osrl_proco.comparison.tables import markdown
 
-RAW = Path(__file__).resolve().parent / "results" / "critics.csv"
+RAW = RESULTS / "critics.csv"
 # 5 x 26 / 2: FISOR's published temperature is for an h between -1 and 25, ours lies between -1 and 1.
 OURS = ("--critic", "ours", "--cost_temperature", "65")
 ARMS = [

@@ -1,0 +1,104 @@
+"""Every algorithm, stock and with PROCO, on four simulator tasks: `docs/algorithms/simulators.md`.
+
+    python benchmarks/simulators.py --out runs/simulators --jobs 2
+
+One task of Bullet, one Circle, one velocity, one navigation; recordings of the scripted drivers, safe-only and, for the
+algorithms that learn from segments or from limits, also whole. The last checkpoint, 20 episodes on evaluation seeds that
+no choice was made on. Goes on where it was stopped; `--report` trains nothing and takes the runs that are finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rawrows import RawRows
+
+from osrl_proco.algorithms import algorithms
+from osrl_proco.comparison.grid import Arm, Grid, arms
+from osrl_proco.comparison.rows import Row, rows_of
+from osrl_proco.comparison.tables import markdown
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "algorithms" / "simulators.md"
+TASKS = (
+    "OfflineBallRun-v0",
+    "OfflineCarCircle-v0",
+    "OfflineSwimmerVelocityGymnasium-v1",
+    "OfflinePointGoal1Gymnasium-v0",
+)
+RAW = RawRows("simulators", TASKS)
+EPISODES = 200
+FLAGS = ("--preset", "laptop", "--update_steps", "5000", "--eval_every", "0", "--eval_episodes", "20")
+BOTH = ("ccac", "trac", "presa")  # on safe-only and on whole data
+WHOLE = "-full"  # ending of an arm's name on whole data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/simulators"), help="folder of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
+    parser.add_argument("--only", nargs="+", choices=sorted(algorithms()), help="these; others keep their rows")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    arguments = parser.parse_args()
+    wanted = [arm for arm in chosen() if not arguments.only or arm.algo in arguments.only]
+    grid = Grid(wanted, TASKS, arguments.seeds, FLAGS, arguments.out, collect=EPISODES)
+    try:
+        if not arguments.report:
+            print("\n".join(grid.train(arguments.jobs)))
+    finally:
+        RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
+    rows = RAW.read()
+    DOCUMENT.write_text(document(rows))
+    print(markdown(rows))
+
+
+def chosen() -> list[Arm]:
+    """The arms on safe-only data, then those on whole data."""
+    half = {"cdt": ("--compat", "fixed", "--update_steps", "1500"), "bc": ("--update_steps", "10000")}
+    safe = [replace(arm, flags=half.get(arm.algo, ())) for arm in arms(list(algorithms()))]
+    whole = [Arm(arm.name + WHOLE, arm.algo, arm.proco, ("--safe_only", "false")) for arm in arms(BOTH)]
+    return [*safe, *whole]
+
+
+def document(rows: Sequence[Row]) -> str:
+    """The results page."""
+    first = rows[0]
+    there = {(row["task"], row["arm"], row["seed"]) for row in rows}
+    seeds = sorted({row["seed"] for row in rows})
+    absent = [
+        f"{arm.name} on {task} (seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))})"
+        for arm in chosen()
+        for task in TASKS
+        if (missing := [seed for seed in seeds if (task, arm.name, seed) not in there])
+    ]
+    note = f"\nNot run to the end yet, so not in the tables: {'; '.join(absent)}.\n" if absent else ""
+    safe = [row for row in rows if not row["arm"].endswith(WHOLE)]
+    whole = [{**row, "arm": row["arm"].removesuffix(WHOLE)} for row in rows if row["arm"].endswith(WHOLE)]
+    return f"""# Results on four simulator tasks
+
+Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
+`benchmarks/results/simulators_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}. Data: {EPISODES} episodes of the
+scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings: `--preset laptop` with half of its updates
+(5,000; CDT 1,500, BC 10,000), seeds {", ".join(map(str, seeds))}, the last checkpoint, 20 episodes with the evaluation's
+own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 % interval over seeds (Student's t; none for one
+seed); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
+
+## Safe-only data
+
+Every transition that touches an unsafe state is taken out.
+
+{markdown(safe)}
+
+## Whole data
+
+The same recordings with their violations.
+
+{markdown(whole) if whole else "Nothing has been run yet."}
+{note}"""
+
+
+if __name__ == "__main__":
+    main()
