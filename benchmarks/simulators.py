@@ -2,9 +2,9 @@
 
     python benchmarks/simulators.py --out runs/simulators --jobs 2
 
-One task of Bullet, one Circle, one velocity, one navigation; recordings of the scripted drivers, safe-only and, for the
-algorithms that learn from segments or from limits, also whole. The last checkpoint, 20 episodes on evaluation seeds that
-no choice was made on. Goes on where it was stopped; `--report` trains nothing and takes the runs that are finished.
+One task of Bullet, one Circle, one velocity, one navigation; recordings of the scripted drivers, safe-only and, for
+the algorithms that learn from segments or from limits, also whole. The last checkpoint, 20 episodes on evaluation seeds
+that no choice was made on. Goes on where it was stopped; `--report` trains nothing and takes the finished runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TASKS = (
     "OfflinePointGoal1Gymnasium-v0",
 )
 RAW = RawRows("simulators", TASKS)
-EPISODES = 200
+EPISODES = 100
 FLAGS = ("--preset", "laptop", "--update_steps", "5000", "--eval_every", "0", "--eval_episodes", "20")
 BOTH = ("ccac", "trac", "presa")  # on safe-only and on whole data
 WHOLE = "-full"  # ending of an arm's name on whole data
@@ -80,11 +80,12 @@ def document(rows: Sequence[Row]) -> str:
     return f"""# Results on four simulator tasks
 
 Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
-`benchmarks/results/simulators_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}. Data: {EPISODES} episodes of the
-scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings: `--preset laptop` with half of its updates
-(5,000; CDT 1,500, BC 10,000), seeds {", ".join(map(str, seeds))}, the last checkpoint, 20 episodes with the evaluation's
-own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 % interval over seeds (Student's t; none for one
-seed); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
+`benchmarks/results/simulators_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}.
+Data: {EPISODES} episodes of the scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings:
+`--preset laptop` with half of its updates (5,000; CDT 1,500, BC 10,000), seeds {", ".join(map(str, seeds))}, the last
+checkpoint, 20 episodes with the evaluation's own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 %
+interval over seeds (Student's t; none for one seed); bold: safe (a cost of 1 or less); clean: share of episodes without
+a violation.
 
 ## Safe-only data
 

@@ -127,7 +127,11 @@ class Agent(ABC):
 
     @abstractmethod
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
-        """Actions (N, act_dim) for states (N, obs_dim) without a history: what the rollouts follow."""
+        """Actions (N, act_dim) for states (N, obs_dim) without a history."""
+
+    def imagine(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """What the rollouts follow: `act`, but where that tries many actions for each state something cheaper."""
+        return self.act(observations, generator)
 
     def policy(self) -> Policy:
         """What acts at evaluation; by default `act`."""

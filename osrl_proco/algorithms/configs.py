@@ -37,6 +37,8 @@ class BCConfig:
     critic_share: float = 0.7
     # With bc_mode feasible: actions in lost states weigh exp(lost_alpha (V_h - Q_h)); default: not cloned
     lost_alpha: Optional[float] = None
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 5_000
 
 
 @dataclass
@@ -73,6 +75,8 @@ class COptiDICEConfig:
     num_chi: int = 2
     # With PROCO: mean excess, as a share of h_max, that leaves the multiplier alone
     cost_slack: float = 0.01
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 2_000
 
 
 @dataclass
@@ -287,3 +291,5 @@ class CPQConfig:
     num_qc: int = 2
     # The cost critic's threshold as a multiple of the cost limit's
     qc_scalar: float = 1.5
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 2_000

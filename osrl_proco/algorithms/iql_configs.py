@@ -54,6 +54,8 @@ class FISORConfig:
     # Which of them: that of the lowest feasibility Q (minqc), of the highest reward Q (maxq), or of the highest reward
     # Q among those of a feasibility Q of at most 0, if any, else minqc (allowed)
     select: str = "minqc"
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 10_000
 
 
 @dataclass
@@ -152,3 +154,5 @@ class CAPSConfig:
     learn_std: bool = False
     # With PROCO, no reward weight for actions of lost states and for those that lose a feasible one (as in FISOR)
     mask_reward_head: bool = False
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 2_000

@@ -94,6 +94,10 @@ class ProcoMixin:
             )
         return self.learner
 
+    def imagine(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """Actions (N, act_dim) that the rollouts follow: the policy's."""
+        return self.policy(observations)  # type: ignore[attr-defined]
+
     def cost_critic_loss(self, *batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """One step of the feasibility critic on `feasibility_batch()`; the stock step when PROCO is off."""
         if self.proco is None:
@@ -210,6 +214,10 @@ class OsrlAgent(Agent):
     @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
         return self.model.policy(observations)
+
+    @torch.no_grad()
+    def imagine(self, observations: Tensor, generator: torch.Generator) -> Tensor:
+        return self.model.imagine(observations, generator)
 
     def parts(self) -> dict[str, Any]:
         return {

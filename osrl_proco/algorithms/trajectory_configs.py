@@ -45,6 +45,8 @@ class CCACConfig:
     num_qc: int = 4
     # Reward critics end in a softplus as published, and so are never negative (also mended by --compat fixed)
     reward_softplus: bool = True
+    # With PROCO: updates between rollouts, E
+    rollout_every: int = 5_000
 
 
 @dataclass

@@ -7,7 +7,7 @@ checkpoint. Runs that need the same dataset or dynamics model share it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,30 +146,40 @@ class Grid:
         return [run for run in self.runs if not run.finished()]
 
     def jobs(self, slots: int = 1) -> list[Job]:
-        """What is to be done: datasets, then dynamics models, then runs."""
-        missing = self.missing()
-        needed = {label for run in missing for label in run.needs}
-        models = [
-            self._job(label, ("dynamics", "fit", *words, "--out", str(path)), f"dynamics-{path.stem}", needs=needs)
+        """What is to be done: every run behind the dataset and the dynamics model that it is the first to need."""
+        models = {
+            label: self._job(
+                label, ("dynamics", "fit", *words, "--out", str(path)), f"dynamics-{path.stem}", needs=needs
+            )
             for path, (label, words, needs) in self._models.items()
-            if label in needed and not path.exists()
-        ]
-        needed |= {label for job in models for label in job.needs}
-        data = [
-            self._job(label, words, f"data-{path.stem}")
-            for label, path, words in self.datasets.missing(slots)
-            if label in needed
-        ]
-        there = {job.label for job in (*data, *models)}
-        jobs = [*data, *(dataclasses.replace(m, needs=_among(m.needs, there)) for m in models)]
-        return [*jobs, *(self._training(run, _among(run.needs, there)) for run in missing)]
+            if not path.exists()
+        }
+        data = {
+            label: self._job(label, words, f"data-{path.stem}") for label, path, words in self.datasets.missing(slots)
+        }
+        there = data | models
+        jobs: dict[str, Job] = {}
 
-    def _training(self, run: Run, needs: tuple[str, ...]) -> Job:
+        def add(job: Job) -> None:
+            if job.label in jobs:
+                return
+            needs = _among(job.needs, there)
+            for label in needs:
+                add(there[label])
+            jobs[job.label] = dataclasses.replace(job, needs=needs)
+
+        for run in self.missing():
+            add(self._training(run))
+        return list(jobs.values())
+
+    def _training(self, run: Run) -> Job:
         again = ["train", "--resume", str(run.folder.path)]
         for flag in ("--dynamics", "--dataset", "--threads"):  # the folder may have moved since
             value = _last(run.words, flag)
             again += [flag, value] if value is not None else []
-        return self._job(run.label, ("train", *run.words), log_name(run), run.folder.checkpoint, tuple(again), needs)
+        return self._job(
+            run.label, ("train", *run.words), log_name(run), run.folder.checkpoint, tuple(again), run.needs
+        )
 
     def _job(
         self,
@@ -245,5 +255,5 @@ def _short(task: str) -> str:
     return Path(task).stem if task.endswith((".yaml", ".yml")) else task
 
 
-def _among(labels: tuple[str, ...], there: set[str]) -> tuple[str, ...]:
+def _among(labels: tuple[str, ...], there: Container[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if label in there)

@@ -37,7 +37,7 @@ class Refresh(Callback):
         if fit.step % self.every == 0:
             generator = fit.streams["imagination"]
             fit.agent.train(False)
-            self.figures = self.source.refresh(lambda states: fit.agent.act(states, generator), generator)
+            self.figures = self.source.refresh(lambda states: fit.agent.imagine(states, generator), generator)
             fit.agent.train(True)
 
     def state_dict(self) -> dict[str, Any]:
