@@ -4,7 +4,8 @@
 
 One task of Bullet, one Circle, one velocity, one navigation; recordings of the scripted drivers, safe-only and, for
 the algorithms that learn from segments or from limits, also whole. The last checkpoint, 20 episodes on evaluation seeds
-that no choice was made on. Goes on where it was stopped; `--report` trains nothing and takes the finished runs.
+that no choice was made on. Goes on where it was stopped, also from the rows alone: runs whose rows are there are not
+made again without `--again`. `--report` trains nothing and takes the finished runs.
 """
 
 from __future__ import annotations
@@ -41,18 +42,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--only", nargs="+", choices=sorted(algorithms()), help="these; others keep their rows")
+    parser.add_argument("--again", action="store_true", help="also runs whose rows are there")
     parser.add_argument("--report", action="store_true", help="train nothing")
     arguments = parser.parse_args()
     wanted = [arm for arm in chosen() if not arguments.only or arm.algo in arguments.only]
     grid = Grid(wanted, TASKS, arguments.seeds, FLAGS, arguments.out, collect=EPISODES)
+    there = set() if arguments.again else {(row["task"], row["arm"], row["seed"]) for row in RAW.read()}
+    grid.runs = [run for run in grid.runs if (run.task, run.arm.name, run.seed) not in there]
     try:
         if not arguments.report:
             print("\n".join(grid.train(arguments.jobs)))
     finally:
         RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
-    rows = RAW.read()
-    DOCUMENT.write_text(document(rows))
-    print(markdown(rows))
+        DOCUMENT.write_text(document(RAW.read()))
 
 
 def chosen() -> list[Arm]:
