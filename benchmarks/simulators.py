@@ -31,7 +31,7 @@ TASKS = (
 )
 RAW = RawRows("simulators", TASKS)
 EPISODES = 100
-FLAGS = ("--preset", "laptop", "--update_steps", "5000", "--eval_every", "0", "--eval_episodes", "20")
+FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20")
 BOTH = ("ccac", "trac", "presa")  # on safe-only and on whole data
 WHOLE = "-full"  # ending of an arm's name on whole data
 
@@ -59,8 +59,8 @@ def main() -> None:
 
 def chosen() -> list[Arm]:
     """The arms on safe-only data, then those on whole data."""
-    half = {"cdt": ("--compat", "fixed", "--update_steps", "1500"), "bc": ("--update_steps", "10000")}
-    safe = [replace(arm, flags=half.get(arm.algo, ())) for arm in arms(list(algorithms()))]
+    steps = {"cdt": ("--compat", "fixed", "--update_steps", "1500"), "bc": ("--update_steps", "6000")}
+    safe = [replace(arm, flags=steps.get(arm.algo, ())) for arm in arms(list(algorithms()))]
     whole = [Arm(arm.name + WHOLE, arm.algo, arm.proco, ("--safe_only", "false")) for arm in arms(BOTH)]
     return [*safe, *whole]
 
@@ -84,7 +84,7 @@ def document(rows: Sequence[Row]) -> str:
 Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
 `benchmarks/results/simulators_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}.
 Data: {EPISODES} episodes of the scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings:
-`--preset laptop` with half of its updates (5,000; CDT 1,500, BC 10,000), seeds {", ".join(map(str, seeds))}, the last
+`--preset laptop` with fewer updates (3,000; CDT 1,500, BC 6,000), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 20 episodes with the evaluation's own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 %
 interval over seeds (Student's t; none for one seed); bold: safe (a cost of 1 or less); clean: share of episodes without
 a violation.
