@@ -74,7 +74,7 @@ Settings: `--preset laptop` ({steps} updates), seeds {", ".join(map(str, seeds))
 checkpoint, 50 episodes with the evaluation's own seeds. Reward and cost are normalised (cost over 10); ± is half of the
 95 % interval over seeds (Student's t); bold: safe (a cost of 1 or less); clean: share of episodes without a violation.
 
-{markdown(rows)}
+{RAW.table()}
 {note}"""
 
 

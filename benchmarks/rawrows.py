@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from osrl_proco.comparison.documents import replaced
 from osrl_proco.comparison.rows import Row, read_rows, write_rows
+from osrl_proco.comparison.tables import markdown
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -33,6 +35,12 @@ class RawRows:
             of_task = [short(row) for row in (*kept, *new) if row["task"] == task]
             if of_task:
                 write_rows(of_task, self.file(task))
+
+    def table(self) -> str:
+        """The table of the rows between a document's markers, where a test holds it (tests/comparison)."""
+        marked = f"<!-- table: {self.name} -->\n<!-- end of table: {self.name} -->"
+        rows = self.read()
+        return replaced(marked, self.name, markdown(rows)) if rows else "Nothing has been run yet."
 
 
 def short(row: Row) -> Row:

@@ -11,7 +11,7 @@ made again without `--again`. `--report` trains nothing and takes the finished r
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,20 +20,19 @@ from rawrows import RawRows
 from osrl_proco.algorithms import algorithms
 from osrl_proco.comparison.grid import Arm, Grid, arms
 from osrl_proco.comparison.rows import Row, rows_of
-from osrl_proco.comparison.tables import markdown
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "algorithms" / "simulators.md"
 TASKS = (
     "OfflineBallRun-v0",
     "OfflineCarCircle-v0",
-    "OfflineSwimmerVelocityGymnasium-v1",
     "OfflinePointGoal1Gymnasium-v0",
+    "OfflineSwimmerVelocityGymnasium-v1",
 )
-RAW = RawRows("simulators", TASKS)
+SAFE, WHOLE = RawRows("simulators", TASKS), RawRows("simulators-full", TASKS)
 EPISODES = 100
 FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20")
 BOTH = ("ccac", "trac", "presa")  # on safe-only and on whole data
-WHOLE = "-full"  # ending of an arm's name on whole data
+FULL = "-full"  # ending of an arm's name on whole data
 
 
 def main() -> None:
@@ -47,29 +46,41 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = [arm for arm in chosen() if not arguments.only or arm.algo in arguments.only]
     grid = Grid(wanted, TASKS, arguments.seeds, FLAGS, arguments.out, collect=EPISODES)
-    there = set() if arguments.again else {(row["task"], row["arm"], row["seed"]) for row in RAW.read()}
+    there = set() if arguments.again else {(row["task"], row["arm"], row["seed"]) for row in made()}
     grid.runs = [run for run in grid.runs if (run.task, run.arm.name, run.seed) not in there]
     try:
         if not arguments.report:
             print("\n".join(grid.train(arguments.jobs)))
     finally:
-        RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
-        DOCUMENT.write_text(document(RAW.read()))
+        keep(row for run in grid.runs if run.finished() for row in rows_of(run))
+        DOCUMENT.write_text(document())
+
+
+def made() -> list[Row]:
+    """All raw rows, arms as in `chosen`."""
+    return [*SAFE.read(), *({**row, "arm": row["arm"] + FULL} for row in WHOLE.read())]
+
+
+def keep(rows: Iterable[Row]) -> None:
+    """Put runs' rows among the raw ones of their kind of data."""
+    new = list(rows)
+    SAFE.merge(row for row in new if not row["arm"].endswith(FULL))
+    WHOLE.merge({**row, "arm": row["arm"].removesuffix(FULL)} for row in new if row["arm"].endswith(FULL))
 
 
 def chosen() -> list[Arm]:
     """The arms on safe-only data, then those on whole data."""
     steps = {"cdt": ("--compat", "fixed", "--update_steps", "1500"), "bc": ("--update_steps", "6000")}
     safe = [replace(arm, flags=steps.get(arm.algo, ())) for arm in arms(list(algorithms()))]
-    whole = [Arm(arm.name + WHOLE, arm.algo, arm.proco, ("--safe_only", "false")) for arm in arms(BOTH)]
+    whole = [Arm(arm.name + FULL, arm.algo, arm.proco, ("--safe_only", "false")) for arm in arms(BOTH)]
     return [*safe, *whole]
 
 
-def document(rows: Sequence[Row]) -> str:
+def document() -> str:
     """The results page."""
-    first = rows[0]
+    rows = made()
+    first, seeds = rows[0], sorted({row["seed"] for row in rows})
     there = {(row["task"], row["arm"], row["seed"]) for row in rows}
-    seeds = sorted({row["seed"] for row in rows})
     absent = [
         f"{arm.name} on {task} (seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))})"
         for arm in chosen()
@@ -77,12 +88,10 @@ def document(rows: Sequence[Row]) -> str:
         if (missing := [seed for seed in seeds if (task, arm.name, seed) not in there])
     ]
     note = f"\nNot run to the end yet, so not in the tables: {'; '.join(absent)}.\n" if absent else ""
-    safe = [row for row in rows if not row["arm"].endswith(WHOLE)]
-    whole = [{**row, "arm": row["arm"].removesuffix(WHOLE)} for row in rows if row["arm"].endswith(WHOLE)]
     return f"""# Results on four simulator tasks
 
 Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
-`benchmarks/results/simulators_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}.
+`benchmarks/results/simulators_<task>.csv` and `simulators-full_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}.
 Data: {EPISODES} episodes of the scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings:
 `--preset laptop` with fewer updates (3,000; CDT 1,500, BC 6,000), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 20 episodes with the evaluation's own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 %
@@ -93,13 +102,13 @@ a violation.
 
 Every transition that touches an unsafe state is taken out.
 
-{markdown(safe)}
+{SAFE.table()}
 
 ## Whole data
 
 The same recordings with their violations.
 
-{markdown(whole) if whole else "Nothing has been run yet."}
+{WHOLE.table()}
 {note}"""
 
 

@@ -21,14 +21,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
     parser.add_argument("--title", default="osrl-proco compare", help="title of the page")
     parser.add_argument("--into", type=Path, metavar="FILE", help="Markdown document to write the table into")
-    parser.add_argument("--name", help="name of the table's markers in the document")
+    parser.add_argument("--name", help="name of the table's markers; NAME:ARM,ARM: these only")
     arguments = parser.parse_args(argv)
     if (arguments.out is None) == (arguments.into is None):
         raise UserError("report: give --out DIR, or --into FILE with --name NAME")
     if (arguments.into is None) != (arguments.name is None):
         raise UserError("report: --into FILE and --name NAME belong together")
 
-    from ..comparison.documents import write_into
+    from ..comparison.documents import wanted, write_into
     from ..comparison.report import joined, write_report
     from ..comparison.tables import markdown
 
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     if arguments.into is not None:
         if not record.rows:
             raise UserError(f"--from {arguments.sources[0]}: no rows; there is no table to write")
-        write_into(arguments.into, arguments.name, markdown(record.rows))
+        write_into(arguments.into, arguments.name, markdown(wanted(record.rows, arguments.name)))
         print(f"Written into {arguments.into}: table {arguments.name}")
         return 0
     for line in write_report(record, arguments.out, arguments.title):

@@ -20,8 +20,8 @@ def main(argv: list[str]) -> int:
         "where they were stopped. Any other flag is one of osrl-proco train, and goes to every run.",
         allow_abbrev=False,
     )
-    parser.add_argument("table", help="table1, table4, table5, table6, table7, table9, table10 or fig5")
-    parser.add_argument("--tasks", metavar="A,B", help="tasks (default: the paper's 17)")
+    parser.add_argument("table", help="table1, table4, table5, table6, table7, table9, table10, fig2, fig4b or fig5")
+    parser.add_argument("--tasks", metavar="A,B", help="tasks (default: the paper's)")
     parser.add_argument("--seeds", default="0,1,2", metavar="0,1", help="training seeds (default: 0,1,2)")
     parser.add_argument(
         "--preset", choices=("laptop", "paper"), default="laptop", help="sizes and steps (default: laptop)"
@@ -37,19 +37,17 @@ def main(argv: list[str]) -> int:
     from ..comparison import beside as side
     from ..comparison.ask import default_flags, fitted, listed, seeds, spoken
     from ..comparison.execute import INTERRUPTED, engine_of, execute
-    from ..comparison.experiments import TASKS, VIZ, experiment
+    from ..comparison.experiments import experiment
+    from ..comparison.feasible import against_oracle, markdown_types
     from ..comparison.grid import Grid
     from ..comparison.record import of_folder
     from ..core.files import write_text
 
-    if arguments.table in VIZ:
-        print(f"{arguments.table} is a picture of a run: train one, then {VIZ[arguments.table]} --path DIR")
-        return 0
     chosen = experiment(arguments.table)
     if arguments.collect < 1:
         raise UserError(f"--collect: {arguments.collect} must be 1 or more")
     out = arguments.out or Path("runs") / "reproduce" / chosen.name
-    tasks = listed(arguments.tasks, "--tasks") if arguments.tasks else list(TASKS)
+    tasks = listed(arguments.tasks, "--tasks") if arguments.tasks else list(chosen.tasks)
     arms, said = fitted(chosen.arms, flags)
     common = ["--preset", arguments.preset, *default_flags(flags)]
     grid = Grid(arms, tasks, seeds(arguments.seeds), common, out, arguments.collect)
@@ -62,7 +60,10 @@ def main(argv: list[str]) -> int:
     found = side.beside(chosen, record.rows, tasks)
     side.write_beside(found, out / "beside_the_paper.csv")
     differs = "\n".join(f"- {line}" for line in side.differences(chosen, record.rows, grid.datasets.sources))
-    text = f"{side.markdown_beside(chosen, found)}\n\nWhat differs from the paper:\n\n{differs}\n"
+    parts = [side.markdown_beside(chosen, found)]
+    if chosen.critics:
+        parts.append(markdown_types(chosen, against_oracle(grid)))
+    text = "\n\n".join([*parts, "What differs from the paper:", differs]) + "\n"
     write_text(out / "beside_the_paper.md", text)
     print(text)
     if status == INTERRUPTED:

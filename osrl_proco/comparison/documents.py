@@ -3,17 +3,21 @@
 <!-- table: NAME -->
 | ... |
 <!-- end of table: NAME -->
+
+NAME:ARM,ARM is a table of these arms only, in this order.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import UserError, nearest
 from ..core.files import read_text, write_text
+from .rows import Row
 
-_MARK = re.compile(r"^<!-- table: (?P<name>[\w./-]+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- table: (?P<name>[\w./:,-]+) -->$", re.MULTILINE)
 
 
 def names(text: str) -> list[str]:
@@ -36,6 +40,18 @@ def replaced(text: str, name: str, table: str, file: str = "document") -> str:
     """The document with `table` between the markers `name`."""
     start, end = table_in(text, name, file)
     return f"{text[:start]}\n{table.strip()}\n\n{text[end:]}"
+
+
+def wanted(rows: Sequence[Row], name: str) -> list[Row]:
+    """The rows that a table called `name` is made from. Raises UserError where an arm that it names has none."""
+    _, _, arms = name.partition(":")
+    if not arms:
+        return list(rows)
+    there = list(dict.fromkeys(row["arm"] for row in rows))
+    for arm in arms.split(","):
+        if arm not in there:
+            raise UserError(f"table {name}: no rows of {arm}{nearest(arm, there)}")
+    return [row for arm in arms.split(",") for row in rows if row["arm"] == arm]
 
 
 def write_into(file: Path, name: str, table: str) -> None:

@@ -35,13 +35,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table of the paper. table: its name in paper.csv. differs: what is not as in the paper, beside the data."""
+    """A table of the paper, or a picture of its critics.
+
+    table: its name in paper.csv. differs: what is not as in the paper, beside the data. tasks: the paper's. critics:
+    whether what the runs call feasible is drawn and held against an oracle's (feasible.py).
+    """
 
     name: str
     title: str
     table: str
     columns: tuple[Column, ...]
     differs: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = TASKS
+    critics: bool = False
 
     @property
     def arms(self) -> list[Arm]:
@@ -56,6 +62,7 @@ def _arm(algo: str, proco: bool, *flags: str, name: str = "") -> Arm:
 
 _ZERO = ("--cost_limit", "0")  # the paper's soft-constraint baselines are trained with a limit of 0
 _PROCO = _arm("fisor", True)
+ORACLE = _arm("fisor", False, "--safe_only", "false", name="oracle")
 
 
 def _ablation(method: str, flag: str) -> Column:
@@ -79,6 +86,8 @@ def _figure5() -> tuple[Column, ...]:
         for name in ("PROCO", "FISOR")
     )
 
+
+_CRITICS = (Column("FISOR", _arm("fisor", False)), Column("PROCO", _PROCO), Column("FISOR Oracle", ORACLE))
 
 EXPERIMENTS = {
     e.name: e
@@ -168,16 +177,31 @@ EXPERIMENTS = {
             _figure5(),
             ("the paper shows a picture; table6 has its numbers for 10 %",),
         ),
+        Experiment(
+            "fig2",
+            "What FISOR, PROCO and an oracle with all data call feasible",
+            "fig2",
+            _CRITICS,
+            ("the paper shows pictures of one layout, without numbers",),
+            ("AntCircle",),
+            critics=True,
+        ),
+        Experiment(
+            "fig4b",
+            "The critics' signs against those of an oracle with all data",
+            "fig4b",
+            _CRITICS,
+            ("the paper shows a picture, of PROCO alone", "the states are all recorded ones that are not unsafe"),
+            critics=True,
+        ),
     )
 }
-# pictures of a run, which another command makes
-VIZ = {"fig2": "osrl-proco viz feasibility", "fig4b": "osrl-proco viz feasibility"}
 
 
 def experiment(name: str) -> Experiment:
     """The table called `name`. Raises UserError with the nearest names."""
     if name not in EXPERIMENTS:
-        known = [*EXPERIMENTS, *VIZ]
+        known = list(EXPERIMENTS)
         raise UserError(f"reproduce: no table {name!r} (there are {', '.join(known)}){nearest(name, known)}")
     return EXPERIMENTS[name]
 

@@ -31,7 +31,7 @@ class Content:
 def markdown(rows: Sequence[dict[str, Any]], digits: int = 2) -> str:
     """The table. Tasks are its rows, as in the paper; with many arms on few tasks, arms are."""
     content = Content(rows)
-    if len(content.arms) > 2 * len(content.tasks):
+    if len(content.arms) >= 2 * len(content.tasks):
         return _by_arm(content, digits)
     return _by_task(content, digits)
 

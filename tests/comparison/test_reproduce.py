@@ -21,7 +21,7 @@ GOAL = "OfflinePointGoal1Gymnasium-v0"
 def test_every_column_is_one_of_the_papers_and_the_other_way_round():
     for each in EXPERIMENTS.values():
         paper = paper_numbers(each.table)
-        if each.name == "fig5":
+        if each.name.startswith("fig"):
             assert paper == {}
             continue
         assert {c.method for c in each.columns} == {method for _, method, _ in paper}
@@ -82,9 +82,32 @@ def test_what_needs_a_language_model_is_listed(capsys, tmp_path, monkeypatch):
     assert main([*words, "--report"]) == 0
 
 
-def test_pictures_name_their_command_and_mistakes_are_one_line(capsys):
-    assert main(["reproduce", "fig2"]) == 0
-    assert "osrl-proco viz feasibility" in capsys.readouterr().out
+def test_figures_hold_every_critic_against_the_oracle(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(executing, "engine_of", lambda *_: InProcess())
+    small = ["--update_steps", "20", *TINY[TINY.index("--batch_size") : -4], "--device", "cpu"]
+    words = ["reproduce", "fig4b", "--tasks", "OfflineBrake", "--seeds", "0,1", "--out", str(tmp_path), *small]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    shares = [
+        [float(text.split()[0]) for text in line.split("|")[3:6]]
+        for line in out.splitlines()
+        if line.startswith(("| OfflineBrake-v0 | FISOR |", "| OfflineBrake-v0 | PROCO |"))
+    ]
+    assert len(shares) == 2
+    assert all(sum(three) == pytest.approx(100.0, abs=0.2) for three in shares)
+    with (tmp_path / "types.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert [(r["arm"], r["seed"]) for r in rows][:3] == [
+        ("fisor-stock", "0"),
+        ("fisor-proco", "0"),
+        ("fisor-stock-oracle", "0"),
+    ]
+    # An oracle agrees with itself everywhere.
+    assert [float(r["same"]) for r in rows if r["arm"] == "fisor-stock-oracle"] == [1.0, 1.0]
+    assert all((tmp_path / "pictures" / r["picture"]).read_bytes().startswith(b"\x89PNG") for r in rows)
+
+
+def test_mistakes_are_one_line(capsys):
     assert main(["reproduce", "table2"]) == 2
     assert "no table 'table2'" in capsys.readouterr().err
     assert main(["reproduce", "table1", "--tasks", "Nowhere"]) == 2
