@@ -4,7 +4,7 @@
 
 Per setting and seed: PROCO BCQL is trained on the safe-only data, and its critic asked about states that the same
 drivers visit in a dataset of another seed. Beside it the same critic, trained without PROCO: recorded transitions and
-the simulator's own labels.
+the simulator's own labels. `--table FILE` prints a file's rows as Markdown, means over seeds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,11 @@ SETTINGS = {
     "default": {},
     "heavy, fast": {"wall": 20.0, "a_max": 4.0, "v_max": 8.0},
     "weak brake": {"a_max": 1.0, "v_max": 3.5, "dt": 0.15},
+}
+LABELS = {
+    "default": "wall 10 m, 2 m/s², 5 m/s",
+    "heavy, fast": "wall 20 m, 4 m/s², 8 m/s",
+    "weak brake": "1 m/s², 3.5 m/s, steps of 0.15 s",
 }
 
 
@@ -61,26 +67,37 @@ def one(kwargs: dict[str, float], seed: int, flags: list[str]) -> dict[str, dict
     return {name: dataclasses.asdict(agreement(critic, env, fresh)) for name, critic in critics.items()}
 
 
+def markdown(runs: list[dict[str, Any]]) -> str:
+    """Two lines for each setting: means over seeds."""
+    lines = [
+        "| setting of OfflineBrake-v0 | critic | agrees | lost states called feasible | feasible states called lost |",
+        "|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(run["setting"] for run in runs):
+        for critic, label in (("proco", "with PROCO"), ("without", "without")):
+            mine = [run[critic] for run in runs if run["setting"] == name]
+            shares = [float(np.mean([r[k] for r in mine])) for k in ("agree", "missed", "false_alarms")]
+            lines.append(f"| {LABELS[name]} | {label} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, help="measure nothing: print this file's runs as a table")
     arguments, flags = parser.parse_known_args()
+    if arguments.table:
+        print(markdown(json.loads(arguments.table.read_text())["runs"]))
+        return
     runs = []
     for name in arguments.settings:
         for seed in arguments.seeds:
             result = one(SETTINGS[name], seed, ["--update_steps", "5000", *flags])
             runs.append({"setting": name, "kwargs": SETTINGS[name], "seed": seed, **result})
             print(name, seed, json.dumps(result), flush=True)
-    print(f"\n{'setting':<14}{'critic':<10}{'agrees':>9}{'missed':>9}{'false alarms':>14}   worst seed: agrees, missed")
-    for name in arguments.settings:
-        for critic in ("proco", "without"):
-            mine = [r[critic] for r in runs if r["setting"] == name]
-            mean = {k: np.mean([r[k] for r in mine]) for k in ("agree", "missed", "false_alarms")}
-            worst = f"{min(r['agree'] for r in mine):.1%}, {max(r['missed'] for r in mine):.1%}"
-            shares = f"{mean['agree']:>9.1%}{mean['missed']:>9.1%}{mean['false_alarms']:>14.1%}"
-            print(f"{name:<14}{critic:<10}{shares}   {worst}")
+    print(markdown(runs))
     if arguments.out:
         machine = {"platform": platform.platform(), "python": platform.python_version(), "torch": torch.__version__}
         command = f"python benchmarks/feasible_set.py {' '.join(sys.argv[1:])}"

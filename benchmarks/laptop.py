@@ -3,7 +3,8 @@
     osrl-proco data collect --task OfflineBallCircle-v0 --episodes 200 --out ball_circle.hdf5
     python benchmarks/laptop.py --task OfflineBallCircle-v0 --dataset ball_circle.hdf5 --arms fisor-proco bcql-stock
 
-Rows are written as they come, into benchmarks/results/laptop.json; arms measured again replace theirs.
+Rows are written as they come, into benchmarks/results/laptop.json; arms measured again replace theirs. `--table FILE`
+prints them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from osrl_proco.algorithms import algorithms
 from osrl_proco.comparison.grid import arms
@@ -29,13 +31,29 @@ def cpu_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def markdown(runs: list[dict[str, Any]]) -> str:
+    """A line for each algorithm: CPU seconds of its stock run and of its twin's."""
+    lines = ["| algorithm | task | stock, CPU s | with PROCO, CPU s |", "|---|---|---|---|"]
+    for task in dict.fromkeys(row["task"] for row in runs):
+        took = {row["arm"]: f"{row['cpu_seconds']:.0f}" if row["ended"] == "finished" else row["ended"] for row in runs}
+        lines += [
+            f"| {name} | {task} | {took.get(f'{name}-stock', '')} | {took.get(f'{name}-proco', '')} |"
+            for name in algorithms()
+        ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     known = {arm.name: arm for arm in arms(list(algorithms()))}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--task", default="OfflineBallCircle-v0")
+    parser.add_argument("--dataset", type=Path, default=Path("ball_circle.hdf5"))
     parser.add_argument("--arms", nargs="+", default=list(known), choices=list(known))
+    parser.add_argument("--table", type=Path, help="measure nothing: print this file's rows as a table")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(markdown(json.loads(arguments.table.read_text())["runs"]))
+        return
     for name in arguments.arms:
         arm = known[name]
         flags = ["--algo", arm.algo, "--proco", str(arm.proco).lower(), "--task", arguments.task, "--seed", "0"]

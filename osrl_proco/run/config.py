@@ -49,7 +49,7 @@ class RunConfig:
     device: str = "auto"
     # CPU threads of PyTorch; more than there are idle cores makes updates several times slower
     threads: int = max(1, min(4, (os.cpu_count() or 1) // 2))
-    # Matrix products by oneDNN where that is faster (AMD processors with AVX-512); false: bit for bit PyTorch's own
+    # Matrix products by oneDNN where that is faster (AMD's Zen 5); false: bit for bit PyTorch's own
     fast: bool = True
     # Folder of this run; default runs/<task>/<algo>[-stock]-seed<seed>
     logdir: Optional[str] = None

@@ -23,6 +23,7 @@ import yaml
 
 from ..core.errors import UserError
 from ..core.files import make_folder, read_json, read_mapping, read_text, reason, write_text
+from ..core.processor import processor
 from .config import ProcoConfig
 
 TABLES = ("metrics.csv", "eval.csv", "heldout.csv")
@@ -206,7 +207,8 @@ def versions() -> dict[str, str]:
     import importlib.metadata
     import platform
 
-    found = {"python": platform.python_version(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {' family '.join(map(str, processor()))}"
+    found = {"python": platform.python_version(), "machine": machine}
     for name in ("osrl-proco", "torch", "numpy", "osrl-lib", "dsrl", "safety-gymnasium", "bullet-safety-gym", "mujoco"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

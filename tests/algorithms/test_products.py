@@ -25,6 +25,18 @@ def always(monkeypatch):
     monkeypatch.setattr("osrl_proco.proco.dynamics.LEAST", 0)
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [(("AuthenticAMD", 26), True), (("AuthenticAMD", 25), False), (("GenuineIntel", 26), False), (("arm", 0), False)],
+)
+def test_they_pay_on_processors_where_they_were_measured_to(monkeypatch, found, wanted):
+    monkeypatch.setattr(products, "processor", lambda: found)
+    monkeypatch.setattr(products, "_works", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert products.pays.__wrapped__() == wanted
+
+
 @needs_product
 @pytest.mark.parametrize("shape", [(7,), (3, 7), (0, 7), (2, 3, 7)])
 @pytest.mark.parametrize("biased", [False, True])
