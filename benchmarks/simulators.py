@@ -11,7 +11,7 @@ made again without `--again`. `--report` trains nothing and takes the finished r
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,13 +81,8 @@ def document() -> str:
     rows = made()
     first, seeds = rows[0], sorted({row["seed"] for row in rows})
     there = {(row["task"], row["arm"], row["seed"]) for row in rows}
-    absent = [
-        f"{arm.name} on {task} (seed{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))})"
-        for arm in chosen()
-        for task in TASKS
-        if (missing := [seed for seed in seeds if (task, arm.name, seed) not in there])
-    ]
-    note = f"\nNot run to the end yet, so not in the tables: {'; '.join(absent)}.\n" if absent else ""
+    absent = "; ".join(gaps(there, seeds))
+    note = f"\nNot run to the end yet, so not in the tables: {absent}.\n" if absent else ""
     return f"""# Results on four simulator tasks
 
 Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
@@ -110,6 +105,26 @@ The same recordings with their violations.
 
 {WHOLE.table()}
 {note}"""
+
+
+def gaps(there: Container[tuple[str, str, int]], seeds: Sequence[int]) -> list[str]:
+    """What has no rows, a phrase for each set of arms that lack the same."""
+    lacking: dict[str, list[str]] = {}
+    for arm in chosen():
+        missing = [(task, seed) for task in TASKS for seed in seeds if (task, arm.name, seed) not in there]
+        by_seed = {seed: [task for task, s in missing if s == seed] for seed in seeds}
+        if len(missing) == len(TASKS) * len(seeds):
+            phrase = "all"
+        else:
+            parts = [
+                f"seed {seed} on {'all tasks' if len(tasks) == len(TASKS) else ', '.join(tasks)}"
+                for seed, tasks in by_seed.items()
+                if tasks
+            ]
+            phrase = ", ".join(parts)
+        if phrase:
+            lacking.setdefault(phrase, []).append(arm.name)
+    return [f"{', '.join(names)} ({phrase})" for phrase, names in lacking.items()]
 
 
 if __name__ == "__main__":
