@@ -5,11 +5,12 @@ Stage 2   S = alpha sum_t g^t (log pi(a_t|s_t) - log pi_ref(a_t|s_t)),  log pi =
 
 Each then has a loss of its own on S and on labels of segments, made once, when stage 2 begins. A segment is unsafe
 where its cost exceeds its share of the limit, L / T of it; with PROCO where at any step the cost function is 1 or
-V_h(s') > 0.
+V_h(s') > 0. Long segments may all have such a step: then those with the fewest count as safe, `least_safe` of all.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from copy import deepcopy
 from typing import Any
@@ -25,7 +26,7 @@ from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSetti
 from ..proco.optim import adam, descend
 from .agent import Info, Problem
 from .networks import DropoutMean
-from .stages import Staged, dangerous_steps
+from .stages import CHUNK, Staged, dangerous_steps, say
 
 LARGEST = 1.0 - 1e-5  # of an action's share of the largest action
 
@@ -40,6 +41,7 @@ class SegmentAgent(Staged):
         obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
         self.actor = DropoutMean(obs_dim, act_dim, config.a_hidden_sizes, config.dropout).to(device)
         self.reference = deepcopy(self.actor).requires_grad_(False)
+        self._reference_likely: Tensor | None = None  # (N,) once it is asked for
         self.optimizer = adam(self.actor.parameters(), config.actor_lr)
         if config.proco:
             self.feasibility = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device)
@@ -67,12 +69,31 @@ class SegmentAgent(Staged):
         if self.feasibility is None:
             share = segments.length / self.problem.episode_len
             return segments.sums(data.costs) > self.config.cost_limit * share
-        return segments.sums(dangerous_steps(self.feasibility, data).float()) > 0
+        dangerous = segments.sums(dangerous_steps(self.feasibility, data).float())
+        most = fewest(dangerous, self.config.least_safe)
+        if most > 0:
+            say(
+                f"{self.config.algo}: fewer than {self.config.least_safe:.0%} of the segments are without a dangerous "
+                f"step; those with at most {most:.0f} of {segments.length} count as safe"
+            )
+        return dangerous > most
 
-    def log_probability(self, policy: DropoutMean, batch: Segments, dropout: torch.Generator | None = None) -> Tensor:
-        """log pi, without its constant, of every step (B, L)."""
-        actions = (batch.actions / self.problem.max_action).clamp(-LARGEST, LARGEST)
-        return -((actions - policy(batch.observations, dropout)) ** 2).sum(-1)
+    def log_probability(
+        self, policy: DropoutMean, observations: Tensor, actions: Tensor, dropout: torch.Generator | None = None
+    ) -> Tensor:
+        """log pi (...), without its constant, of actions (..., act_dim) in states (..., obs_dim)."""
+        actions = (actions / self.problem.max_action).clamp(-LARGEST, LARGEST)
+        return -((actions - policy(observations, dropout)) ** 2).sum(-1)
+
+    @torch.no_grad()
+    def reference_of(self, which: Tensor) -> Tensor:
+        """log pi_ref of the steps of segments (B, L): the reference stays as it is, so the data are asked once."""
+        assert self.segments is not None
+        if self._reference_likely is None:
+            data = self.segments.data
+            parts = zip(data.observations.split(CHUNK), data.actions.split(CHUNK), strict=True)
+            self._reference_likely = torch.cat([self.log_probability(self.reference, *part) for part in parts])
+        return self._reference_likely[self.segments.rows(which)]
 
     def score(self, likely: Tensor, reference: Tensor) -> Tensor:
         """S (B,) from both log pi (B, L)."""
@@ -84,15 +105,13 @@ class SegmentAgent(Staged):
         if self.feasibility is not None:
             assert feasibility is not None, "the twin's critic needs its own batch"
             info.update(self.feasibility.update(feasibility))
-        likely = self.log_probability(self.actor, batch, self.problem.noise)
+        likely = self.log_probability(self.actor, batch.observations, batch.actions, self.problem.noise)
         rate = c.actor_lr
         if self.judged is None:
             loss = -likely.mean()
             info["loss/clone"] = loss.detach()
         else:
-            with torch.no_grad():
-                reference = self.log_probability(self.reference, batch)
-            scores = self.score(likely, reference)
+            scores = self.score(likely, self.reference_of(batch.which))
             loss, figures = self.loss(scores, batch.which)
             info.update(figures, **{"loss/actor": loss.detach()})
             rate *= c.contrast_lr_factor * min(1.0, (self.updates + 1 - self.first_stage) / c.lr_warmup_steps)
@@ -105,7 +124,12 @@ class SegmentAgent(Staged):
     def begin(self) -> None:
         """From the clone to the contrast, with a fresh optimizer."""
         self.reference.load_state_dict(self.actor.state_dict())
+        self._reference_likely = None
         self.optimizer = adam(self.actor.parameters(), self.config.actor_lr)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._reference_likely = None
 
     @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
@@ -118,3 +142,10 @@ class SegmentAgent(Staged):
             "optimizer": self.optimizer,
             **self.staged(),
         }
+
+
+def fewest(counts: Tensor, share: float) -> float:
+    """The smallest number that at least `share` of the counts (M,) do not exceed; 0 where no count exceeds it."""
+    rank = math.ceil(share * len(counts))
+    found = float(counts.kthvalue(rank).values) if rank else 0.0
+    return found if found < float(counts.max()) else 0.0

@@ -45,6 +45,8 @@ class CCACConfig:
     num_qc: int = 4
     # Reward critics end in a softplus as published, and so are never negative (also mended by --compat fixed)
     reward_softplus: bool = True
+    # With PROCO: mean excess, as a share of h_max, that leaves the actor's multiplier alone
+    cost_slack: float = 0.01
     # With PROCO: updates between rollouts, E
     rollout_every: int = 5_000
 
@@ -83,6 +85,8 @@ class TraCConfig:
     safe_bottom: float = 0.5
     # Bound the classifier's probabilities at 1e-6 as published, so that the worst segments get no gradient
     clamp_score: bool = False
+    # With PROCO: share of the segments that counts as safe at least, those with the fewest dangerous steps
+    least_safe: float = 0.25
     # With PROCO: width of the feasibility critic's hidden layers
     c_hidden_sizes: list[int] = _list(256, 256)
     # With PROCO: recorded transitions per update of the feasibility critic
@@ -131,6 +135,8 @@ class PreSaConfig:
     preferences: Optional[str] = None
     # File that says which segments are safe (osrl-proco label); default: by their costs
     safety_labels: Optional[str] = None
+    # With PROCO: share of the segments that counts as safe at least, those with the fewest dangerous steps
+    least_safe: float = 0.25
     # With PROCO: width of the feasibility critic's hidden layers
     c_hidden_sizes: list[int] = _list(256, 256)
     # With PROCO: recorded transitions per update of the feasibility critic

@@ -189,8 +189,12 @@ class SegmentSampler:
 
     def sample(self, generator: torch.Generator) -> Segments:
         which = self.draw(generator)
-        rows = self.starts[which][:, None] + torch.arange(self.length, device=self.starts.device)
+        rows = self.rows(which)
         return Segments(which, self.data.observations[rows], self.data.actions[rows])
+
+    def rows(self, which: Tensor) -> Tensor:
+        """The rows of the data (B, L) that the segments `which` (B,) are made of."""
+        return self.starts[which][:, None] + torch.arange(self.length, device=self.starts.device)
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """Which segments the next batch holds (B,)."""

@@ -39,7 +39,10 @@ _AT_MOST = {
 WIDEST = 2**16  # of a hidden layer
 _BETWEEN_0_AND_1 = ("gamma", "feasibility_gamma")
 # 0 and 1 included
-_SHARES = ("unsafe_share", "pretrain_share", "bc_share", "critic_share", "safe_top", "safe_bottom", "min_utility")
+_SHARES = (
+    "unsafe_share", "pretrain_share", "bc_share", "critic_share", "safe_top", "safe_bottom", "least_safe",
+    "min_utility",
+)  # fmt: skip
 _ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),

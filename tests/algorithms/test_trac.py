@@ -14,7 +14,6 @@ from torch import nn
 from osrl_proco.algorithms.networks import DropoutMean
 from osrl_proco.algorithms.trac import labels
 from osrl_proco.core.errors import UserError
-from osrl_proco.data.samplers import Segments
 from osrl_proco.run.config import config_class
 from osrl_proco.run.settings import parse
 
@@ -131,7 +130,7 @@ def test_log_pi_is_minus_the_squared_distance_in_shares_of_the_largest_action():
     for p in one.actor.parameters():
         nn.init.zeros_(p)
     actions = torch.tensor([[[1.0, -0.5], [2.0, 0.0]]])
-    found = one.log_probability(one.actor, Segments(torch.zeros(1), torch.zeros(1, 2, OBS), actions))
+    found = one.log_probability(one.actor, torch.zeros(1, 2, OBS), actions)
     assert found.tolist() == [close([-(0.25 + 0.0625), -((1 - 1e-5) ** 2)])]
 
 
@@ -173,6 +172,22 @@ def test_the_learning_rate_is_a_tenth_after_a_warm_up():
         updates(one, data, 1)
         rates.append(one.optimizer.param_groups[0]["lr"])
     assert rates == close([1e-4, 1e-4, 1e-4, 2.5e-6, 5e-6, 7.5e-6, 1e-5, 1e-5])
+
+
+def test_the_clones_log_probabilities_are_asked_once_and_anew_after_a_load():
+    one = contrasting()
+    which = torch.tensor([3, 0])
+    rows = one.segments.rows(which)
+    assert rows.tolist() == [list(range(s, s + 12)) for s in one.segments.starts[which].tolist()]
+    data = one.segments.data
+
+    def directly():
+        return one.log_probability(one.reference, data.observations[rows], data.actions[rows])
+
+    assert torch.allclose(one.reference_of(which), directly())
+    other = contrasting(seed=9)
+    one.load_state_dict(copy.deepcopy(other.state_dict()))
+    assert torch.allclose(one.reference_of(which), directly())
 
 
 @pytest.mark.parametrize("before", [1, 4])
@@ -226,7 +241,7 @@ def test_it_learns_to_avoid_what_unsafe_segments_do():
 
 def test_the_twin_calls_unsafe_what_the_critic_and_the_cost_function_do(monkeypatch):
     data = transitions(cost_rate=0.02)
-    one = contrasting(True, data)
+    one = contrasting(True, data, least_safe=0.0)
     lost = torch.zeros(len(data), dtype=torch.bool)
     lost[[50, 130]] = True
     monkeypatch.setattr(one.feasibility.critic, "value", lambda s: torch.where(lost, 0.1, -1.0))
@@ -241,6 +256,23 @@ def test_on_data_without_costs_the_stock_form_has_no_unsafe_segment_and_the_twin
     twin = contrasting(True, data)
     nn.init.constant_(twin.feasibility.critic.v_net[-1].bias, 9.0)
     assert twin.judge(twin.segments).all()
+
+
+def test_where_nearly_all_segments_are_dangerous_those_with_the_fewest_such_steps_count_as_safe(monkeypatch, capsys):
+    data = transitions(cost_rate=0.0)
+    one = contrasting(True, data, least_safe=0.25)
+    dangerous = torch.arange(len(data)) % 30 >= 10  # the last 20 steps of each episode: later segments have more
+    monkeypatch.setattr(one.feasibility.critic, "value", lambda s: torch.where(dangerous, 0.1, -1.0))
+    starts, length = one.segments.starts.tolist(), one.segments.length
+    counts = torch.tensor([int(dangerous[s : s + length].sum()) for s in starts])
+    safe = ~one.judge(one.segments)
+    most = counts[safe].max()
+    assert most > 0
+    assert torch.equal(safe, counts <= most)
+    assert (counts < most).float().mean() < 0.25 <= safe.float().mean()
+    assert f"at most {most} of 12 count as safe" in capsys.readouterr().err
+    one.config.least_safe = 0.0
+    assert torch.equal(one.judge(one.segments), counts > 0)
 
 
 # ---- memory
