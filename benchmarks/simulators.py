@@ -31,6 +31,11 @@ TASKS = (
 SAFE, WHOLE = RawRows("simulators", TASKS), RawRows("simulators-full", TASKS)
 EPISODES = 100
 FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20")
+OWN = {  # above FLAGS
+    "bc": ("--update_steps", "6000"),
+    "ccac": ("--update_steps", "6000"),
+    "cdt": ("--compat", "fixed", "--update_steps", "1500"),
+}
 BOTH = ("ccac", "trac", "presa")  # on safe-only and on whole data
 FULL = "-full"  # ending of an arm's name on whole data
 
@@ -70,9 +75,9 @@ def keep(rows: Iterable[Row]) -> None:
 
 def chosen() -> list[Arm]:
     """The arms on safe-only data, then those on whole data."""
-    steps = {"cdt": ("--compat", "fixed", "--update_steps", "1500"), "bc": ("--update_steps", "6000")}
-    safe = [replace(arm, flags=steps.get(arm.algo, ())) for arm in arms(list(algorithms()))]
-    whole = [Arm(arm.name + FULL, arm.algo, arm.proco, ("--safe_only", "false")) for arm in arms(BOTH)]
+    safe = [replace(arm, flags=OWN.get(arm.algo, ())) for arm in arms(list(algorithms()))]
+    flags = {algo: (*OWN.get(algo, ()), "--safe_only", "false") for algo in BOTH}
+    whole = [Arm(arm.name + FULL, arm.algo, arm.proco, flags[arm.algo]) for arm in arms(BOTH)]
     return [*safe, *whole]
 
 
@@ -88,7 +93,7 @@ def document() -> str:
 Written by `python benchmarks/simulators.py`; the raw rows, one for each episode, are in
 `benchmarks/results/simulators_<task>.csv` and `simulators-full_<task>.csv`. Machine: 2 cores, CPU; {first["versions"]}.
 Data: {EPISODES} episodes of the scripted drivers for each task (`data collect`, seed 0), not DSRL's. Settings:
-`--preset laptop` with fewer updates (3,000; CDT 1,500, BC 6,000), seeds {", ".join(map(str, seeds))}, the last
+`--preset laptop` with fewer updates (3,000; CDT 1,500, BC and CCAC 6,000), seeds {", ".join(map(str, seeds))}, the last
 checkpoint, 20 episodes with the evaluation's own seeds. Reward is in DSRL's scale, cost over 10; ± is half of the 95 %
 interval over seeds (Student's t; none for one seed); bold: safe (a cost of 1 or less); clean: share of episodes without
 a violation.

@@ -16,9 +16,8 @@ Acting: tanh of the mean at (s, k), k from `cost_limit` down by every cost, neve
 Source: "Constraint-Conditioned Actor-Critic for Offline Safe Reinforcement Learning", ICLR 2025; PROCO eq. 13.
 
 How the twin differs: the feasibility critic stands in for Q_c, with budget 0: the actor minimises
--Q + L_p(k) [Q_h(s, a) - max(V_h(s), 0)]_+, and L_p rises on that less `cost_slack`. It knows danger from imagined
-violations, so CVAE, classifier and L_c are gone, and the first stage learns Q_h and V_h alone. k stays an input, from
-relabelled costs, and is 0 at test.
+-Q + L_p(k) [Q_h(s, a) - max(V_h(s), 0)]_+. It knows danger from imagined violations, so CVAE, classifier and L_c are
+gone, and the first stage learns Q_h and V_h alone. k stays an input, from relabelled costs, and is 0 at test.
 How this differs from the published code: docs/algorithms/ccac.md. `compat: fixed` takes the softplus from Q and
 believes the largest of the Q_c.
 """
@@ -258,8 +257,7 @@ class CCAC(Agent):
         multiplier = self.actor_multiplier(budgets)
         loss = (multiplier.detach() * constraint - q).mean()
         descend(self.actor_optimizer, loss)
-        slack = 0.0 if self.feasibility is None else self.config.cost_slack * self.config.h_max
-        rises = self.actor_multiplier.decay() - (multiplier * (constraint.detach() - slack)).mean()
+        rises = self.actor_multiplier.decay() - (multiplier * constraint.detach()).mean()
         descend(self.actor_multiplier.optimizer, rises)
         return {
             "loss/actor": loss.detach(),

@@ -45,8 +45,6 @@ class CCACConfig:
     num_qc: int = 4
     # Reward critics end in a softplus as published, and so are never negative (also mended by --compat fixed)
     reward_softplus: bool = True
-    # With PROCO: mean excess, as a share of h_max, that leaves the actor's multiplier alone
-    cost_slack: float = 0.01
     # With PROCO: updates between rollouts, E
     rollout_every: int = 5_000
 
