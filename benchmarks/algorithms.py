@@ -53,8 +53,9 @@ def chosen() -> list[list[Arm]]:
     # As released CDT stops on data without costs, in one line (docs/algorithms/cdt.md).
     cdt = [replace(arm, flags=("--compat", "fixed", "--update_steps", "1500")) for arm in arms(["cdt"])]
     safe = [Arm(f"{arm.name}-safe", "bc", arm.proco, ("--bc_mode", "safe")) for arm in arms(["bc"])]
-    quick = [name for name in algorithms() if name not in ("cdt", *LONG)]
-    return [[*arms(quick), *safe, *cdt], arms(LONG)]
+    ccac = [replace(arm, flags=("--update_steps", "6000")) for arm in arms(["ccac"])]  # half of them its critic alone
+    quick = [name for name in algorithms() if name not in ("ccac", "cdt", *LONG)]
+    return [[*arms(quick), *ccac, *safe, *cdt], arms(LONG)]
 
 
 def document(rows: list[Row]) -> str:

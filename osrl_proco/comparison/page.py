@@ -49,6 +49,7 @@ def page(record: Record, estimates: Robust | None, notes: list[str], title: str,
     escaping = jinja2.Environment(autoescape=True)
     template = escaping.from_string((TEMPLATES / "report.html.j2").read_text(encoding="utf-8"))
     content = Content(record.rows)
+    heads, main = _main(content)
     drawn = _figures(record, estimates) if plots else {}
     sections = [("table", "Table"), ("cells", "All cells")]
     sections += [("robust", "Over all tasks")] if estimates and estimates.means else []
@@ -61,8 +62,8 @@ def page(record: Record, estimates: Robust | None, notes: list[str], title: str,
         notes=notes,
         sections=[*sections, ("runs", "Runs"), ("files", "Files")],
         table_note=NOTE.replace("Bold", "Green and bold"),
-        arms=content.arms,
-        main=_main(content),
+        heads=heads,
+        main=main,
         cell_columns=CELLS,
         cell_rows=_cells(record),
         robust_columns=IQM,
@@ -113,7 +114,14 @@ def _facts(record: Record) -> str:
     return "; ".join([*parts, of("versions")]) + "."
 
 
-def _main(content: Content) -> list[dict[str, Any]]:
+Heads = list[tuple[str, tuple[str, ...]]]
+PAIR = ("reward ↑", "cost ↓")
+
+
+def _main(content: Content) -> tuple[Heads, list[dict[str, Any]]]:
+    """Columns, each with what stands below it, and rows: arms beside tasks, or the other way round."""
+    if content.arms_are_rows:
+        return _by_arm(content)
     rows = [
         {"name": task, "kind": "", "cells": [c for arm in content.arms for c in _pair(content.cells.get((task, arm)))]}
         for task in content.tasks
@@ -126,7 +134,16 @@ def _main(content: Content) -> list[dict[str, Any]]:
     if any(s.improvement is not None for s in every):
         better = [Shown(t) for s in every for t in ("", gain(s))]
         rows.append({"name": "improvement over stock", "kind": "sum", "cells": better})
-    return rows
+    return [(arm, PAIR) for arm in content.arms], rows
+
+
+def _by_arm(content: Content) -> tuple[Heads, list[dict[str, Any]]]:
+    rows = []
+    for arm in content.arms:
+        pairs = [c for task in content.tasks for c in _pair(content.cells.get((task, arm)))]
+        summary = content.summaries[arm]
+        rows.append({"name": arm, "kind": "", "cells": [*pairs, Shown(share(summary)), Shown(gain(summary))]})
+    return [*((task, PAIR) for task in content.tasks), ("all tasks", ("safe", "over stock"))], rows
 
 
 def _pair(cell: Cell | None) -> tuple[Shown, Shown]:

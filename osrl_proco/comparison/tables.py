@@ -27,11 +27,16 @@ class Content:
         self.arms = list(dict.fromkeys(arm for _, arm in self.cells))
         self.summaries = summaries(self.cells, twins(rows))
 
+    @property
+    def arms_are_rows(self) -> bool:
+        """Whether there are so many arms, beside the tasks, that columns of arms would be too wide to read."""
+        return len(self.arms) >= 2 * len(self.tasks)
+
 
 def markdown(rows: Sequence[dict[str, Any]], digits: int = 2) -> str:
     """The table. Tasks are its rows, as in the paper; with many arms on few tasks, arms are."""
     content = Content(rows)
-    if len(content.arms) >= 2 * len(content.tasks):
+    if content.arms_are_rows:
         return _by_arm(content, digits)
     return _by_task(content, digits)
 

@@ -112,6 +112,17 @@ def test_every_cell_is_what_the_rows_say(made):
     ]  # fmt: skip
 
 
+def test_many_arms_are_rows(tmp_path):
+    rows = [
+        row(arm=arm, reward=reward, cost=cost) for arm, reward, cost in (("x-stock", 0.8, 3.0), ("x-proco", 0.5, 0.5))
+    ]
+    write_report(Record(rows), tmp_path, "A title")
+    heads, below, *body = Page((tmp_path / "report.html").read_text()).tables["main"]
+    assert heads == ["", "Brake", "all tasks"]
+    assert below == ["reward ↑", "cost ↓", "safe", "over stock"]
+    assert body == [["x-stock", "0.80", "3.00", "0/1", "/"], ["x-proco", "0.50", "0.50", "1/1", "250%"]]
+
+
 def test_it_opens_offline_and_every_link_leads_somewhere(made):
     page, _, out = made
     assert set(page.links) == {f"#{i}" for i in page.ids if f"#{i}" in page.links} | LOCAL_LINKS
