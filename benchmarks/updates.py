@@ -8,14 +8,17 @@ Random data of PointGoal1's sizes (60 observations, 2 actions). Sampling is part
 the twin's feasibility batches hold half as many imagined transitions beside the recorded ones. Arms take turns, so that
 a busy machine slows all of them, and with one thread seconds are those of the process's CPU time. The rate is the
 median over rounds; the ratio to OSRL's class the median over rounds of the ratio within one. Arms measured again
-replace their rows in the file.
+replace their rows in the file. `--released PYTHON` lets OSRL's classes in another environment take turns too, such as
+OSRL's stack as released: Python 3.10 with torch 1.13.1, the upstream packages and osrl-proco installed there.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
+import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -85,6 +88,41 @@ class Released(Arm):
         self._update()
 
 
+class Elsewhere(Arm):
+    """OSRL's own class in another Python's environment: a process that updates for so long when it is told to."""
+
+    def __init__(self, name: str, python: Path) -> None:
+        command = [str(python), str(Path(__file__).resolve()), "--serve", name]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__(f"OSRL {name}, {self._answer()}")
+
+    def update(self) -> None:
+        raise NotImplementedError("it makes its updates by itself")
+
+    def run(self, seconds: float) -> None:
+        assert self._process.stdin is not None
+        print(seconds, file=self._process.stdin, flush=True)
+        self.rates.append(float(self._answer()))
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise SystemExit("--released: that environment failed, see above; it needs osrl-lib and osrl-proco")
+        return line
+
+
+def serve(name: str) -> None:
+    """What `Elsewhere` talks to: its stack, then a rate for every number of seconds."""
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(sys.stderr):  # OSRL prints
+        arm = Released(name, recorded())
+    print(f"Python {sys.version_info.major}.{sys.version_info.minor}, torch {torch.__version__}", flush=True)
+    for line in sys.stdin:
+        arm.run(float(line))
+        print(arm.rates[-1], flush=True)
+
+
 class Ours(Arm):
     """One of our algorithms, stock or with PROCO."""
 
@@ -119,9 +157,11 @@ class Ours(Arm):
         self.agent.update(self.sampler.sample(self.streams["batches"]), self.imagined())
 
 
-def arms_of(name: str, data: Transitions) -> list[Arm]:
+def arms_of(name: str, data: Transitions, released: Path | None = None) -> list[Arm]:
     """OSRL's class first, where OSRL has one."""
     arms: list[Arm] = [Released(name, data)] if name in NAMES else []
+    if released is not None and name in NAMES:
+        arms.append(Elsewhere(name, released))
     modes = (False, True) if algorithm(name).twin else (False,)
     return [*arms, *(Ours(name, data, proco=proco, fast=fast) for proco in modes for fast in (True, False))]
 
@@ -141,11 +181,11 @@ def measured(name: str, arms: list[Arm], threads: int) -> list[dict[str, Any]]:
 
 def markdown(rows: list[dict[str, Any]]) -> str:
     """A line for each algorithm and number of threads: updates per second, and how many times OSRL's rate that is."""
-    kinds = ["OSRL {}", "{}, plain", "{}", "{} + PROCO, plain", "{} + PROCO"]
-    by = {(row["arm"], row["threads"]): row for row in rows}
+    kinds = ["OSRL {}, elsewhere", "OSRL {}", "{}, plain", "{}", "{} + PROCO, plain", "{} + PROCO"]
+    by = {(_kind(row["arm"]), row["threads"]): row for row in rows}
     lines = [
-        "| algorithm | threads | OSRL's own | stock, `--fast false` | stock | PROCO, `--fast false` | PROCO |",
-        "|---|---|---|---|---|---|---|",
+        "| algorithm | threads | old stack | OSRL | stock, `--fast false` | stock | PROCO, `--fast false` | PROCO |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in algorithms():
         for threads in sorted({threads for _, threads in by}):
@@ -155,10 +195,15 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _kind(arm: str) -> str:
+    """An arm without what stack it ran in."""
+    return arm.partition(",")[0] + ", elsewhere" if arm.startswith("OSRL") and "," in arm else arm
+
+
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    ratio = f" ({row['to_osrl']:.2f})" if "to_osrl" in row and not row["arm"].startswith("OSRL") else ""
+    ratio = f" ({row['to_osrl']:.2f})" if row.get("to_osrl", 1.0) != 1.0 else ""
     return f"{row['median']:.2f}{ratio}"
 
 
@@ -168,9 +213,14 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each arm in each round")
+    parser.add_argument("--released", type=Path, metavar="PYTHON", help="also OSRL in this Python's environment")
+    parser.add_argument("--serve", choices=list(NAMES), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--table", type=Path, help="measure nothing: print this file's rows as a table")
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve)
+        return
     if arguments.table:
         print(markdown(json.loads(arguments.table.read_text())["results"]))
         return
@@ -178,7 +228,7 @@ def main() -> None:
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         for name in arguments.algos:
-            arms = arms_of(name, data)
+            arms = arms_of(name, data, arguments.released if threads == 1 else None)
             for arm in arms:
                 arm.run(min(1.0, arguments.seconds))
                 arm.rates.clear()
