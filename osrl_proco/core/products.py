@@ -60,9 +60,16 @@ class _Linear(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             _product(gradient, weight.t(), None) if of_x else None,
-            _product(gradient.t(), x.t(), None) if of_weight else None,
+            _weight_gradient(x, weight, gradient) if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )
+
+
+def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
+    """(n_out, n_in), laid out in memory as the weight is: what stacks or stores it need not turn it round."""
+    if weight.stride(0) == 1:
+        return _product(x.t(), gradient.t(), None).t()
+    return _product(gradient.t(), x.t(), None)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

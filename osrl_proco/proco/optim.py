@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Adam:
-    """Adam that updates all tensors together.
+def adam(parameters: Iterable[nn.Parameter | dict[str, Any]], lr: float) -> torch.optim.Adam:
+    """Adam, of parameters or groups of them, that updates all tensors together.
 
     On small networks a loop over tensors costs almost as much as the rest of an update. The fused step does not, but
     older releases lack it on a CPU.
     """
-    listed = list(parameters)
+    listed: list[Any] = list(parameters)
     try:
         return torch.optim.Adam(listed, lr=lr, fused=True)
     except (RuntimeError, TypeError, ValueError):

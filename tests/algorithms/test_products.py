@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from osrl_proco.core import products
 from osrl_proco.core.random import drawing_from
-from osrl_proco.proco.dynamics import BatchedLinear
+from osrl_proco.proco.dynamics import Dynamics
 from osrl_proco.run.settings import parse
 
 needs_product = pytest.mark.skipif(not products._works(), reason="this PyTorch has no oneDNN product")
@@ -56,12 +56,20 @@ def test_values_and_gradients(always, shape, biased):
 @needs_product
 def test_the_ensemble(always):
     with drawing_from(torch.Generator().manual_seed(0)):
-        layer, x = BatchedLinear(3, 7, 5), torch.randn(3, 11, 7)
-        nn.init.normal_(layer.bias)
-    some = torch.tensor([2, 0])
-    plain = layer(x), layer.of(some, x[:2])
-    products.speed_up([layer])
-    torch.testing.assert_close((layer(x), layer.of(some, x[:2])), plain)
+        model, x = Dynamics(6, 1, [5, 4], members=3), torch.randn(3, 11, 7)
+        for layer in model.layers:
+            nn.init.normal_(layer.bias)
+    some, parameters = torch.tensor([2, 0]), list(model.parameters())
+
+    def found():
+        outputs = *model.distribution(x), *model.distribution(x[:2], some)
+        return outputs, torch.autograd.grad(sum(o.square().sum() for o in outputs), parameters)
+
+    plain = found()
+    products.speed_up([model])
+    fast = found()
+    torch.testing.assert_close(fast, plain)
+    assert all(gradient.is_contiguous() for gradient in fast[1])
 
 
 @needs_product

@@ -9,7 +9,7 @@ import torch
 from osrl_proco.core.errors import UserError
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.proco.danger import Danger
-from osrl_proco.proco.dynamics import Dynamics, fit, floored
+from osrl_proco.proco.dynamics import Dynamics, _WeightedLikelihood, fit, floored
 from osrl_proco.proco.feasibility import FeasibilityBatch
 from osrl_proco.proco.rollout import ImaginedBuffer, branched_rollout
 
@@ -196,3 +196,15 @@ def test_a_buffer_of_another_size_is_refused():
     buffer.add(*transitions([1, 2, 3, 4]))
     with pytest.raises(ValueError, match="do not fit"):
         ImaginedBuffer(2, 1, 1, "cpu").load_state_dict(buffer.state_dict())
+
+
+def test_the_weighted_likelihood_is_what_autograd_makes_of_its_formula():
+    draw = torch.Generator().manual_seed(0)
+    mean, logvar, targets = (torch.randn(3, 7, 4, generator=draw, dtype=torch.float64) for _ in range(3))
+    weights = torch.tensor([1.0, 2.0, 0.5, 0.5], dtype=torch.float64)
+    inputs = mean.requires_grad_(), logvar.requires_grad_()
+    terms = ((mean - targets) ** 2 * (-logvar).exp() + logvar) * logvar.detach().exp()
+    by_formula = (terms * weights).mean((1, 2)).sum()
+    found = _WeightedLikelihood.apply(mean, logvar, targets, weights)
+    torch.testing.assert_close(found, by_formula)
+    torch.testing.assert_close(torch.autograd.grad(3 * found, inputs), torch.autograd.grad(3 * by_formula, inputs))
