@@ -143,15 +143,9 @@ class Ours(Arm):
             return None
         d, size = self.data, int(1.5 * (self.agent.feasibility_batch_size or self.agent.batch_size))
         rows = torch.randint(len(d), (size,), generator=self.streams["imagination"])
-        columns = (
-            d.observations,
-            d.actions,
-            d.next_observations,
-            signed(d.previous_costs),
-            signed(d.costs),
-            d.terminals,
-        )
-        return FeasibilityBatch(*(column[rows] for column in columns))
+        danger, reached = signed(d.previous_costs[rows]), signed(d.costs[rows])
+        states, actions, following = d.observations[rows], d.actions[rows], d.next_observations[rows]
+        return FeasibilityBatch(states, actions, following, danger, reached, d.terminals[rows])
 
     def update(self) -> None:
         self.agent.update(self.sampler.sample(self.streams["batches"]), self.imagined())

@@ -20,7 +20,6 @@ from .processor import processor
 
 ZEN_5 = 0x1A  # family of AMD's processors
 LEAST = 2**21  # multiplications; below, the call costs more than it saves
-MOST_ROWS = 2**15  # of the inputs; above (CDT's 80,000), the weights' gradient is the slower one
 
 
 @cache
@@ -57,6 +56,7 @@ class _Linear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             _product(gradient, weight.t(), None) if of_x else None,
@@ -74,10 +74,10 @@ def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: x (..., n_in), weight (n_out, n_in), bias (n_out,). Differentiable once."""
-    pays_here = x.numel() * weight.shape[0] >= LEAST and x.numel() <= MOST_ROWS * x.shape[-1]
-    if not pays_here or x.device.type != "cpu" or x.dtype != torch.float32:
+    if x.numel() * weight.shape[0] < LEAST or x.device.type != "cpu" or x.dtype != torch.float32:
         return F.linear(x, weight, bias)
-    return _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], weight.shape[0])
+    # Rows that lie apart, or gradients that are spread out, send oneDNN into a loop a thousand times as slow.
+    return _Linear.apply(x.reshape(-1, x.shape[-1]).contiguous(), weight, bias).view(*x.shape[:-1], weight.shape[0])
 
 
 class FastLinear(nn.Linear):
