@@ -169,10 +169,8 @@ def main() -> None:
     note += f"{taken:.1f} times the time"
     results = []
     for arm, held in arms:
+        found, seconds = (first, base) if arm is theirs else (error(arm, held), arm.seconds)
         ratio = statistics.median(a / b for a, b in zip(base, seconds, strict=True))
-        found, seconds = error(arm, held), arm.seconds
-        if arm is theirs:
-            found, seconds = first, base
         row = {"arm": arm.label, "seconds": statistics.median(seconds), "ratio": ratio, "error": found}
         results.append({**row, "rounds": seconds})
     print(markdown(results), note, sep="\n")
