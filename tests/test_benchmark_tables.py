@@ -14,6 +14,8 @@ TABLES = [
     ("updates", "docs/speed.md"),
     ("rollouts", "docs/speed.md"),
     ("laptop", "docs/speed.md"),
+    ("growth", "docs/speed.md"),
+    ("dynamics", "docs/speed.md"),
 ]
 
 
