@@ -34,19 +34,20 @@ LOSSES = """## Where PROCO loses here, and what it comes from
 
 What a run prints before it trains, and its metrics, say most of it (seed 0; the lines are in each run's log):
 
-- **The updates are few**, a hundredth of the published ones. CCAC earns next to nothing in either form, and where one of
-  three seeds runs away the interval is as wide as the table. With 3,000 updates instead of 6,000 its twin violated on
-  most tasks of another choice of tasks, with 9,000 on fewer ([CCAC](ccac.md)).
-- **PointGoal1: the dynamics model is worse than standing still** at what the cost reads, the nearest hazard (a warning says
-  so; danger within three steps is called with a precision of 0.04). Labels made from such a model are mostly false alarms.
-- **TraC and PreSa label whole segments.** With the library's conservative cost functions most long segments hold a dangerous
-  step somewhere: on CarCircle all 598 of TraC's, 17,104 of PreSa's 20,000. A quarter counts as safe at least
-  (`--least_safe`); for TraC that made its contrast possible at all.
-- **PreSa is asked for what it cannot reach**: a utility of 0.9 on three quarters of segments called unsafe is had only by
-  actions far from the data's, and its multiplier goes to its cap. The policy leaves the data, on CarCircle also over the
-  line. A larger `--alpha` changed nothing on BallCircle, CarRun and CarGoal1.
-- **Swimmer**: the function calls 14 % of the safe states unsafe, the stock policies are safe as they are, and what the twins
-  do to be safer costs.
+- **The updates are few**, a hundredth of the published ones. CCAC earns next to nothing in either form, and where
+  one of three seeds runs away the interval is as wide as the table. With 3,000 updates instead of 6,000 its twin
+  violated on most tasks of another choice of tasks, with 9,000 on fewer ([CCAC](ccac.md)).
+- **PointGoal1: the dynamics model is worse than standing still** at what the cost reads, the nearest hazard (a
+  warning says so; danger within three steps is called with a precision of 0.04). Most labels made by it are false
+  alarms.
+- **TraC and PreSa label whole segments.** With the library's conservative cost functions most long segments hold a
+  dangerous step somewhere: on CarCircle all 598 of TraC's, 17,104 of PreSa's 20,000. A quarter counts as safe at
+  least (`--least_safe`); for TraC that made its contrast possible at all.
+- **PreSa is asked for what it cannot reach**: a utility of 0.9 on three quarters of segments called unsafe is had
+  only by actions far from the data's, and its multiplier goes to its cap. The policy leaves the data, on CarCircle
+  also over the line. A larger `--alpha` was no better on BallCircle, CarRun and CarGoal1.
+- **Swimmer**: the function calls 14 % of the safe states unsafe, the stock policies are safe as they are, and what
+  the twins do to be safer costs.
 """
 FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20")
 OWN = {  # above FLAGS
