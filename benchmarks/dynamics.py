@@ -175,7 +175,8 @@ def main() -> None:
         results.append({**row, "rounds": seconds})
     print(markdown(results), note, sep="\n")
     if arguments.out:
-        about = {"command": f"python benchmarks/dynamics.py {' '.join(sys.argv[1:])}", "commit": commit()}
+        words = " ".join(sys.argv[1:]).replace(str(arguments.kit), "DIR")  # no path of this machine in the results
+        about = {"command": f"python benchmarks/dynamics.py {words}", "commit": commit()}
         arguments.out.write_text(
             json.dumps({"machine": versions(), **about, "note": note, "results": results}, indent=1) + "\n"
         )

@@ -65,10 +65,17 @@ class Arm(ABC):
         self.label, self.rates = label, list[float]()
 
     @abstractmethod
+    def run(self, seconds: float) -> None:
+        """Update for so long, at least once, and note the rate."""
+
+
+class Here(Arm):
+    """One that updates in this process."""
+
+    @abstractmethod
     def update(self) -> None: ...
 
     def run(self, seconds: float) -> None:
-        """Update for so long, at least once, and note the rate."""
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         began, count = clock(), 0
         while count == 0 or clock() - began < seconds:
@@ -77,7 +84,7 @@ class Arm(ABC):
         self.rates.append(count / (clock() - began))
 
 
-class Released(Arm):
+class Released(Here):
     """OSRL's own class, trainer and loader."""
 
     def __init__(self, name: str, data: Transitions) -> None:
@@ -95,9 +102,6 @@ class Elsewhere(Arm):
         command = [str(python), str(Path(__file__).resolve()), "--serve", name]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         super().__init__(f"OSRL {name}, {self._answer()}")
-
-    def update(self) -> None:
-        raise NotImplementedError("it makes its updates by itself")
 
     def run(self, seconds: float) -> None:
         assert self._process.stdin is not None
@@ -123,7 +127,7 @@ def serve(name: str) -> None:
         print(arm.rates[-1], flush=True)
 
 
-class Ours(Arm):
+class Ours(Here):
     """One of our algorithms, stock or with PROCO."""
 
     def __init__(self, name: str, data: Transitions, *, proco: bool, fast: bool) -> None:
@@ -231,7 +235,8 @@ def main() -> None:
                     arm.run(arguments.seconds)
             results += measured(name, arms, threads)
     if arguments.out:
-        about = {"command": f"python benchmarks/updates.py {' '.join(sys.argv[1:])}", "commit": commit()}
+        words = " ".join(sys.argv[1:]).replace(str(arguments.released), "PYTHON")  # no path of this machine
+        about = {"command": f"python benchmarks/updates.py {words}", "commit": commit()}
         again = {(row["arm"], row["threads"]) for row in results}
         old = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
         kept = [row for row in old if (row["arm"], row["threads"]) not in again]
