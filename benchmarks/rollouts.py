@@ -4,7 +4,8 @@
 
 Random data of PointGoal1's sizes and its cost function; dynamics model and policy have random weights, on which the
 time does not depend. Updates and rollouts take turns; one of `rollout_repeats` repetitions is timed in each. The share
-is the median over rounds. `--table FILE` prints a file's rows.
+is the median over rounds. Before that: how near a step of the model comes to its matrix products alone.
+`--table FILE` prints a file's rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 from updates import ACT, OBS, Ours, recorded
 
 from osrl_proco.algorithms import algorithm, algorithms
-from osrl_proco.core.products import speed_up
+from osrl_proco.core.products import linear, pays, speed_up
 from osrl_proco.costs import load_cost_function
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.proco.danger import Danger
@@ -70,6 +71,34 @@ def measured(name: str, data: Transitions, rounds: int, seconds: float) -> dict[
     }
 
 
+def model_rate(data: Transitions, rounds: int, rows: int = 10_000, block: int = 1_000) -> dict[str, Any]:
+    """GFLOP/s of one step of the published model, and of its matrix products alone, on rows that the caches hold."""
+    config = config_class("bc")(algo="bc", proco=True)
+    model = source_of(config, data)._dynamics
+    assert model is not None
+    shapes = [(layer.weight.shape[1], layer.weight.shape[2]) for layer in model.layers]
+    shapes[-1] = (shapes[-1][0], model.obs_dim + 1)  # rollouts follow the means
+    flop = 2.0 * rows * len(model.elites) * sum(n_in * n_out for n_in, n_out in shapes)
+    states, actions = torch.rand(rows, model.obs_dim), torch.rand(rows, ACT)
+    inputs = [(torch.rand(block, n_in), torch.rand(n_out, n_in)) for n_in, n_out in shapes]
+    product = linear if pays() else torch.nn.functional.linear
+
+    def products() -> None:
+        for x, weight in inputs * (rows // block * len(model.elites)):
+            product(x, weight)
+
+    took: dict[str, list[float]] = {"model": [], "products": []}
+    with torch.no_grad():
+        for _ in range(5 * rounds):
+            for name, call in (("model", lambda: model.predict(states, actions, noise=False)), ("products", products)):
+                began = time.process_time()
+                call()
+                took[name].append(time.process_time() - began)
+    rates = {name: flop / statistics.median(times) / 1e9 for name, times in took.items()}
+    share = statistics.median(b / a for a, b in zip(took["model"], took["products"], strict=True))
+    return {**{f"{name}_gflops": round(rate, 1) for name, rate in rates.items()}, "share": round(share, 2)}
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """A line for each twin."""
     lines = ["| twin | E, updates | s for E updates | s for the rollouts | share |", "|---|---|---|---|---|"]
@@ -92,12 +121,18 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     data = replace(recorded(), observations=torch.rand(100_000, OBS), next_observations=torch.rand(100_000, OBS))
+    rate = model_rate(data, arguments.rounds)
+    print(rate, flush=True)
     rows = []
     for name in arguments.algos:
         rows.append(measured(name, data, arguments.rounds, arguments.seconds))
         print(rows[-1], flush=True)
     if arguments.out:
-        about = {"command": f"python benchmarks/rollouts.py {' '.join(sys.argv[1:])}", "commit": commit()}
+        about = {
+            "command": f"python benchmarks/rollouts.py {' '.join(sys.argv[1:])}",
+            "commit": commit(),
+            "model": rate,
+        }
         arguments.out.write_text(json.dumps({"machine": versions(), **about, "results": rows}, indent=1) + "\n")
 
 

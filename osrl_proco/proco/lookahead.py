@@ -1,9 +1,12 @@
-"""Look before acting: a trained policy's candidates rolled through the dynamics model. Ours, not the paper's.
+"""Look before acting: a trained policy's actions tried in the dynamics model first. Ours, not the paper's.
 
-Of several actions, the policy's own first, each is held for K steps in every elite of the model; the largest danger on
-the way, over steps and elites, judges it. The first that stays out of danger acts; where none does, the one that is in
-danger least on the way, which is the one that leaves it fastest. A held action is a cautious reading of what a policy
-would do next: what can only be braked for later counts as dangerous now.
+The policy's action stands if, after it, there is still a way to stay out of danger: any of several actions, held for K
+steps in every elite of the model. Where there is none, it is too late for the policy's action, and of the actions that
+stay out of danger from here on the one most like it acts; where none does, the one of least danger on the way, which
+is the one that leaves it fastest. Danger on the way is the largest over elites.
+
+So K must reach as far as it takes to stop. (Model predictive shielding, Bastani and Li 2021, with constant actions for
+its backup policy.)
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from ..core.random import RowNoise
 from .danger import Danger
 from .dynamics import Dynamics
 
-CANDIDATES = 16
+NEAR, FAR = 5, 10  # actions near the policy's own, and all over the action space
+CANDIDATES = 1 + NEAR + FAR
 
 
 class LookAhead:
@@ -42,8 +46,8 @@ class LookAhead:
         self._policy, self._dynamics, self._danger = policy, dynamics, danger
         self._steps, self._max_action = steps, max_action
         self._noise = RowNoise(device)
-        # From small changes of the policy's own action to actions of any kind.
-        self._breadth = torch.linspace(0.1, 1.0, CANDIDATES - 1, device=device)[:, None]
+        self._breadth = torch.linspace(0.1, 0.5, NEAR, device=device)[:, None]
+        self._far: Tensor | None = None
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)  # type: ignore[attr-defined]
@@ -57,18 +61,31 @@ class LookAhead:
         """Actions (N, act_dim) for observations (N, obs_dim)."""
         own = self._policy.act(observations)  # type: ignore[attr-defined]
         count = len(observations)
-        other = self._noise.normal(count, CANDIDATES - 1, own.shape[1]) * self._breadth * self._max_action
-        candidates = torch.cat([own[:, None], (own[:, None] + other).clamp(-self._max_action, self._max_action)], 1)
-        most, mean = self.judge(observations.repeat_interleave(CANDIDATES, 0), candidates.flatten(0, 1))
-        allowed = most.view(count, -1) <= 0
-        first = allowed.float().argmax(1)
-        chosen = torch.where(allowed.any(1), first, mean.view(count, -1).argmin(1))
-        return candidates[torch.arange(count, device=chosen.device), chosen]
+        near = own[:, None] + self._noise.normal(count, NEAR, own.shape[1]) * self._breadth * self._max_action
+        held = torch.cat([own[:, None], near, self._ways(own).expand(count, -1, -1)], 1)
+        held = held.clamp(-self._max_action, self._max_action)
+        now = self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1)
+        after = self._dynamics.follow(now, own)
+        both = torch.cat([now, after], 1).repeat_interleave(CANDIDATES, 1)
+        most, mean = (x.view(2, count, -1) for x in self.judge(both, held.flatten(0, 1).repeat(2, 1)))
+        harmless, back = self._danger.imagined(after).amax(0) <= 0, most[1] <= 0
+        allowed = most[0] <= 0
+        distance = (held - own[:, None]).square().sum(-1).masked_fill(~allowed, torch.inf)
+        instead = torch.where(allowed.any(1), distance.argmin(1), mean[0].argmin(1))
+        chosen = torch.where(harmless & back.any(1), 0, instead)
+        return held[torch.arange(count, device=chosen.device), chosen]
 
-    def judge(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest and the mean danger (N,) within K steps of actions (N, act_dim) held; each step counts with its
-        most pessimistic elite."""
-        state = self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1)
+    def _ways(self, actions: Tensor) -> Tensor:
+        """Actions (FAR, act_dim) all over the action space, many on its edge; the same in every step, so that a way
+        back that was there a step ago is there now."""
+        if self._far is None:
+            points = torch.quasirandom.SobolEngine(actions.shape[1]).draw(FAR).to(actions)
+            self._far = 2.0 * self._max_action * (2.0 * points - 1.0)
+        return self._far
+
+    def judge(self, state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest and the mean danger (N,) within K steps of actions (N, act_dim) held, from each elite's own state
+        (elites, N, obs_dim)."""
         dangers = []
         for _ in range(self._steps):
             state = self._dynamics.follow(state, actions)

@@ -37,14 +37,39 @@ def test_a_safe_action_of_the_policy_stands():
     assert ahead(0.3).act(torch.tensor([[0.0], [-2.0]])).flatten().tolist() == pytest.approx([0.3, 0.3])
 
 
-def test_an_action_that_leads_into_danger_within_k_steps_gives_way_where_it_does():
-    got = ahead(0.6).act(torch.tensor([[0.0], [-2.0]])).flatten()
-    assert 3 * got[0] <= 1.0
+def test_an_action_stands_while_there_is_a_way_back_after_it():
+    assert ahead(0.6, steps=5).act(torch.tensor([[0.3], [-2.0]])).flatten().tolist() == pytest.approx([0.6, 0.6])
+
+
+def test_an_action_after_which_danger_cannot_be_left_gives_way_to_one_that_stays_out():
+    got = ahead(0.6, steps=5).act(torch.tensor([[0.5], [0.0]])).flatten()
+    assert 0.5 + 5 * got[0] <= 1.0
     assert got[1].item() == pytest.approx(0.6)
 
 
-def test_one_step_does_not_see_what_comes_after_it():
-    assert ahead(0.6, steps=1).act(torch.tensor([[0.0], [0.0]])).flatten().tolist() == pytest.approx([0.6, 0.6])
+class Coasting:
+    """A cart of position and speed that brakes by at most 0.1 a step; unsafe above 1."""
+
+    elites = (0, 1)
+
+    def follow(self, state, actions):
+        speed = state[..., 1:] + 0.1 * actions
+        return torch.cat([state[..., :1] + speed, speed], -1)
+
+
+@pytest.mark.parametrize(("steps", "hits"), [(20, False), (2, True)])
+def test_k_must_reach_as_far_as_it_takes_to_stop(steps, hits):
+    """Full throttle for ever, from 0.2 a step: looking 20 steps ahead never reaches the wall, looking 2 does."""
+    danger = Danger(lambda s: (s[..., 0] > 1.0).float(), 2)
+    policy = LookAhead(Always(1.0), Coasting(), danger, steps=steps, max_action=1.0)
+    policy.reset(range(4), [1, 2, 3, 4])
+    state = torch.tensor([[-3.0, 0.2]]).repeat(4, 1)
+    farthest = state[:, 0]
+    for _ in range(60):
+        state = Coasting().follow(state, policy.act(state))
+        farthest = torch.maximum(farthest, state[:, 0])
+    assert bool((farthest > 1.0).any()) is hits
+    assert (farthest > -1.0).all()  # and it did go there
 
 
 def test_in_danger_the_action_that_leaves_it_soonest_acts():

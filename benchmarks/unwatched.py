@@ -1,0 +1,83 @@
+"""Arms trained on one task with one seed and judged on evaluation seeds of their own, with and without look-ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from osrl_proco.comparison.grid import Arm, Grid, Run
+from osrl_proco.comparison.rows import Row, rows_of
+from osrl_proco.run.evaluation import evaluate_run
+
+EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """What is trained and how it is judged.
+
+    Args:
+        looking: (arm, steps): judged again with so many steps of look-ahead, through the model of the arm `model`.
+        first_seed: of the evaluation's episodes.
+        recorded: episodes that the scripted drivers record where a task has no dataset yet.
+    """
+
+    arms: Sequence[Arm]
+    looking: Sequence[tuple[str, int]]
+    model: str
+    flags: Sequence[str]
+    first_seed: int
+    recorded: int
+
+    def names(self) -> list[str]:
+        """Every arm that has rows in the end."""
+        return [arm.name for arm in self.arms] + [ahead(name, steps) for name, steps in self.looking]
+
+    def done(self, rows: Iterable[Row], task: str, seed: int) -> bool:
+        """Whether all of them have rows already."""
+        there = {row["arm"] for row in rows if (row["task"], row["seed"]) == (task, seed)}
+        return there.issuperset(self.names())
+
+    def rows(self, task: str, seed: int, out: Path, jobs: int) -> list[Row]:
+        """The rows of all arms; of a run that failed there are none."""
+        grid = Grid(self.arms, [task], [seed], self.flags, out, collect=self.recorded)
+        print("\n".join(grid.train(jobs)), flush=True)
+        runs = {run.arm.name: run for run in grid.runs if run.finished()}
+        model = next(_flag(run.words, "--dynamics") for run in grid.runs if run.arm.name == self.model)
+        wanted: list[tuple[Run, str, int, str | None]] = [(run, name, 0, None) for name, run in runs.items()]
+        if Path(model).exists():
+            wanted += [(runs[name], ahead(name, k), k, model) for name, k in self.looking if name in runs]
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            judged = [pool.submit(_judged, *one, self.first_seed) for one in wanted]
+            return [row for one in judged for row in one.result()]
+
+
+def ahead(arm: str, steps: int) -> str:
+    """What an arm is called with look-ahead."""
+    return f"{arm}-ahead{steps}"
+
+
+def _judged(run: Run, arm: str, steps: int, model: str | None, first_seed: int) -> list[Row]:
+    """Rows of a finished run's last checkpoint."""
+    head = rows_of(run)[0]
+    done = evaluate_run(
+        run.folder,
+        episodes=EPISODES,
+        seed=first_seed,
+        workers=0,
+        lookahead=steps,
+        dynamics=model,
+        device="cpu",
+        progress=False,
+    )
+    own = ("episode_seed", "return", "cost", "normalized_reward", "normalized_cost", "length")
+    return [{**head, "arm": arm, **{name: row[name] for name in own}} for row in done.rows]
+
+
+def _flag(words: Iterable[str], name: str) -> str:
+    """The value of a flag in a command line."""
+    words = list(words)
+    return words[words.index(name) + 1]
