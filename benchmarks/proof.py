@@ -13,19 +13,16 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
 from rawrows import RawRows
+from unwatched import EPISODES, Unwatched
 
 from osrl_proco.comparison.experiments import TASKS as PAPER
-from osrl_proco.comparison.grid import Arm, Grid, Run
-from osrl_proco.comparison.rows import Row, rows_of
+from osrl_proco.comparison.grid import Arm
+from osrl_proco.comparison.rows import Row
 from osrl_proco.comparison.statistics import Cell, cells
-from osrl_proco.run.evaluation import evaluate_run
 from osrl_proco.tasks.task import load_task
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "proof.md"
@@ -35,13 +32,20 @@ OTHERS = (
 )  # fmt: skip
 IDS = {name: load_task(name).id for name in (*PAPER, *OTHERS)}
 ROWS = RawRows("proof", tuple(IDS.values()))
-RECORDED = 100  # episodes
-FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1")
-TWIN = Arm("fisor-proco", "fisor", True)
-ARMS = (Arm("bc-stock", "bc", False, ("--update_steps", "6000")), Arm("fisor-stock", "fisor", False), TWIN)
+TWIN = "fisor-proco"
 AHEAD = 15  # steps of the look-ahead
-LOOKING = ("bc-stock", "fisor-proco")  # also with look-ahead
-FIRST_SEED, EPISODES = 50_000, 20  # of the evaluation
+STUDY = Unwatched(
+    arms=[
+        Arm("bc-stock", "bc", False, ("--update_steps", "6000")),
+        Arm("fisor-stock", "fisor", False),
+        Arm(TWIN, "fisor", True, ("--label", "margin")),
+    ],
+    looking=[("bc-stock", AHEAD), (TWIN, AHEAD)],
+    model=TWIN,
+    flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
+    first_seed=50_000,
+    recorded=100,
+)
 
 
 def main() -> None:
@@ -55,62 +59,15 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that evaluate
     for seed in arguments.seeds:
         for name in arguments.tasks:
-            if not arguments.report and (IDS[name], seed) not in made():
-                ROWS.merge(cell(IDS[name], seed, arguments.out, arguments.jobs))
+            if not arguments.report and not STUDY.done(ROWS.read(), IDS[name], seed):
+                ROWS.merge(STUDY.rows(IDS[name], seed, arguments.out, arguments.jobs))
                 DOCUMENT.write_text(document(ROWS.read()))
     DOCUMENT.write_text(document(ROWS.read()))
 
 
-def made() -> set[tuple[str, int]]:
-    """Tasks and seeds that have rows of every arm."""
-    there = {(row["task"], row["seed"], row["arm"]) for row in ROWS.read()}
-    names = {arm.name for arm in ARMS} | {ahead(name) for name in LOOKING}
-    return {(task, seed) for task, seed, _ in there if all((task, seed, name) in there for name in names)}
-
-
-def cell(task: str, seed: int, out: Path, jobs: int) -> list[Row]:
-    """The rows of all arms on one task with one seed; of a run that failed there are none."""
-    grid = Grid(ARMS, [task], [seed], FLAGS, out, collect=RECORDED)
-    print("\n".join(grid.train(jobs)), flush=True)
-    runs = {run.arm.name: run for run in grid.runs if run.finished()}
-    model = next(flag(run.words, "--dynamics") for run in grid.runs if run.arm == TWIN)
-    wanted = [(runs[name], name, 0, None) for name in runs]
-    wanted += [(runs[name], ahead(name), AHEAD, model) for name in LOOKING if name in runs and Path(model).exists()]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return [row for rows in pool.map(judged, *zip(*wanted, strict=True)) for row in rows]
-
-
-def judged(run: Run, arm: str, steps: int, model: str | None) -> list[Row]:
-    """Rows of a finished run, of episodes that it was not watched on."""
-    head = rows_of(run)[0]
-    done = evaluate_run(
-        run.folder,
-        episodes=EPISODES,
-        seed=FIRST_SEED,
-        workers=0,
-        lookahead=steps,
-        dynamics=model,
-        device="cpu",
-        progress=False,
-    )
-    own = ("episode_seed", "return", "cost", "normalized_reward", "normalized_cost", "length")
-    return [{**head, "arm": arm, **{name: row[name] for name in own}} for row in done.rows]
-
-
-def ahead(arm: str) -> str:
-    """What an arm is called with look-ahead."""
-    return f"{arm}-ahead{AHEAD}"
-
-
-def flag(words: Iterable[str], name: str) -> str:
-    """The value of a flag in a command line."""
-    words = list(words)
-    return words[words.index(name) + 1]
-
-
 def goals(found: dict[tuple[str, str], Cell]) -> str:
     """How far each goal is, on the paper's tasks that have been run."""
-    tasks = [task for name in PAPER if ((task := IDS[name]), TWIN.name) in found]
+    tasks = [task for name in PAPER if ((task := IDS[name]), TWIN) in found]
     if not tasks:
         return "None of the paper's 17 tasks has been run yet."
     lines = []
@@ -119,7 +76,7 @@ def goals(found: dict[tuple[str, str], Cell]) -> str:
         safe = sum(c.safe for c in own)
         lines.append(f"- {arm}: safe on {safe} of {len(own)}, mean cost {mean(c.cost for c in own):.2f}, "
                      f"mean reward {mean(c.reward for c in own):.2f}")  # fmt: skip
-    stock, twin = (mean(found[task, arm].cost for task in tasks) for arm in ("fisor-stock", TWIN.name))
+    stock, twin = (mean(found[task, arm].cost for task in tasks) for arm in ("fisor-stock", TWIN))
     ratio = twin / stock if stock else math.nan
     goal = f"The twin's mean cost is {ratio:.2f} of stock's (the goal: at most .20, and safe on 12 of 17)."
     return "\n".join([*lines, "", goal])
@@ -135,13 +92,13 @@ def document(rows: list[Row]) -> str:
     return f"""# Does PROCO cut the cost in the simulators?
 
 Written by `python benchmarks/proof.py`; the raw rows, one for each episode, are in
-`benchmarks/results/proof_<task>.csv`. Machine: 2 cores, CPU; {rows[0]["versions"]}. Data: {RECORDED} episodes of the
-scripted drivers for each task (`data collect`, seed 0), not DSRL's; every transition that touches an unsafe state is
-taken out. Settings: `--preset laptop`, 3,000 updates (the clone 6,000), the cost functions of the library, seeds
-{", ".join(map(str, seeds))}, the last checkpoint, {EPISODES} episodes on seeds from {FIRST_SEED} on.
-*-ahead{AHEAD}: the same policy with `--lookahead {AHEAD}`, which is ours and not the paper's. Reward is in DSRL's
-scale, cost over 10; ± is half of the 95 % interval over seeds (Student's t; none for one seed); bold: safe (a cost of 1
-or less).
+`benchmarks/results/proof_<task>.csv`. Machine: 2 cores, CPU; {rows[0]["versions"]}. Data: {STUDY.recorded} episodes of
+the scripted drivers for each task (`data collect`, seed 0), not DSRL's; every transition that touches an unsafe state
+is taken out. Settings: `--preset laptop`, 3,000 updates (the clone 6,000), the twin with `--label margin`, the cost
+functions of the library, seeds {", ".join(map(str, seeds))}, the last checkpoint, {EPISODES} episodes on seeds from
+{STUDY.first_seed} on. *-ahead{AHEAD}: the same policy with `--lookahead {AHEAD}`, which is ours and not the paper's.
+Reward is in DSRL's scale, cost over 10; ± is half of the 95 % interval over seeds (Student's t; none for one seed);
+bold: safe (a cost of 1 or less).
 
 On the paper's 17 tasks, as far as they have been run ({sum(IDS[name] in tasks for name in PAPER)} of 17):
 

@@ -6,7 +6,9 @@ where the label is 1. With the label alone (the paper's form) it is 1 or -1.
 
 A dynamics model of many entries is a poor judge of the few that the cost reads: on PointGoal1 one step of it errs more
 in the distance to the nearest hazard than standing still. So the margins can stand beside the observation as entries
-that the model predicts; a state of the model is then (observation, margins), and its label their sign.
+that the model predicts; a state of the model is then (observation, margins), and its label their sign. The model also
+reads how the margins change with the observation's entries, its slopes: a network hardly learns by itself which of a
+lidar's bins is the largest, and without that not whether the robot drives at what it shows.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import torch
 from torch import Tensor
 
 from ..costs import CostFunction
-from ..costs.language.robustness import robustness
+from ..costs.language.robustness import robustness, slopes
 from .dynamics import Dynamics
 
 CostLabel = Callable[[Tensor], Tensor]
 
 EDGE = 1e-3  # the least danger of an unsafe state: at a margin of 0 the label still counts
 WIDEST = 10.0  # spreads at which margins are cut
+LOOKED_AT = 10_000  # states, at most, that say which slopes change
 
 
 class Danger:
@@ -34,6 +37,7 @@ class Danger:
         spread: the unit of each of its margins (M,).
         graded: whether danger is the margin, or the label alone.
         margins: whether the dynamics model's states hold margins and are labelled by them.
+        changing: which of the M obs_dim slopes the model reads: those that change from state to state.
         caution: what is added to every graded danger, in spreads: a state counts as unsafe from so far before the
             boundary on. Where V <= 0, the policy can then keep that distance for ever.
     """
@@ -47,9 +51,10 @@ class Danger:
         graded: bool = False,
         margins: bool = False,
         caution: float = 0.0,
+        changing: Tensor | None = None,
     ) -> None:
         self.cost, self.obs_dim, self.spread = cost, obs_dim, spread
-        self.graded, self.margins, self.caution = graded, margins, caution
+        self.graded, self.margins, self.caution, self.changing = graded, margins, caution, changing
 
     @classmethod
     def fitted(
@@ -65,16 +70,29 @@ class Danger:
             return cls(cost, width)
         std = found.std(0)
         spread = torch.where(std > 1e-6, std, torch.ones_like(std))  # 1 for a margin that never changes
-        return cls(cost, width, spread=spread, graded=graded, margins=margins, caution=caution)
+        made = cls(cost, width, spread=spread, graded=graded, margins=margins, caution=caution)
+        if margins:
+            some = observations[:: max(1, len(observations) // LOOKED_AT)]
+            made.changing = torch.arange(len(spread) * width, device=some.device)
+            made.changing = torch.nonzero(made.slopes(some).std(0) > 1e-4).squeeze(1)
+        return made
 
     @classmethod
     def of_model(cls, cost: CostFunction, dynamics: Dynamics) -> Danger:
-        """As a fitted model's states ask for it; graded where they hold margins."""
+        """As a fitted model's states ask for it, graded where they hold margins; what the model reads is this."""
         margins = dynamics.shape["margins"]
         obs_dim = dynamics.obs_dim - margins
         if not margins:
             return cls(cost, obs_dim)
-        return cls(cost, obs_dim, spread=dynamics.spread, graded=True, margins=True)
+        made = cls(cost, obs_dim, spread=dynamics.spread, graded=True, margins=True)
+        made.serve(dynamics)
+        return made
+
+    def serve(self, dynamics: Dynamics) -> None:
+        """Let the model read the slopes that it was fitted with."""
+        if dynamics.shape["slopes"]:
+            self.changing = dynamics.changing
+            dynamics.reads = self.slopes
 
     @property
     def added(self) -> int:
@@ -105,6 +123,14 @@ class Danger:
             return self.recorded(states)
         largest = states[..., self.obs_dim :].amax(-1)
         return (largest + self.caution).clamp(-1.0, 1.0) if self.graded else signed(largest)
+
+    def slopes(self, states: Tensor) -> Tensor:
+        """The changing slopes (..., S) of the model's states, in spreads of their margin."""
+        assert isinstance(self.cost, CostFunction)
+        assert self.spread is not None
+        assert self.changing is not None
+        found = slopes(self.cost, self.observation(states)) / self.spread[:, None]
+        return found.flatten(-2)[..., self.changing]
 
     def _margins(self, observations: Tensor) -> Tensor:
         """In units of their spread (..., M)."""

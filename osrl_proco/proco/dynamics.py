@@ -57,6 +57,7 @@ class Dynamics(nn.Module):
     Args:
         obs_dim, act_dim: sizes of state and action; a state is an observation, or one with its margins (danger.py).
         margins: how many of the state's entries are margins, the last ones.
+        slopes: how many slopes of the margins it reads beside state and action (danger.py); `reads` says what they are.
         hidden: width of each hidden layer.
         members: networks trained.
         elites: networks kept, those with the lowest held-out error.
@@ -64,6 +65,7 @@ class Dynamics(nn.Module):
 
     elites: Tensor
     spread: Tensor  # (margins,): the unit of each margin, see danger.py
+    changing: Tensor  # (slopes,): which slopes it reads, see danger.py
     output_weights: Tensor
     input_mean: Tensor
     input_std: Tensor
@@ -78,6 +80,7 @@ class Dynamics(nn.Module):
         members: int = 7,
         elites: int = 5,
         margins: int = 0,
+        slopes: int = 0,
     ) -> None:
         super().__init__()
         self.shape: dict[str, Any] = {
@@ -87,9 +90,11 @@ class Dynamics(nn.Module):
             "members": members,
             "elites": elites,
             "margins": margins,
+            "slopes": slopes,
         }
         self.obs_dim, self.members = obs_dim, members
-        sizes = [obs_dim + act_dim, *hidden, 2 * (obs_dim + 1)]
+        self.reads: Callable[[Tensor], Tensor] | None = None  # states (..., obs_dim) -> slopes (..., S)
+        sizes = [obs_dim + act_dim + slopes, *hidden, 2 * (obs_dim + 1)]
         layers = [BatchedLinear(members, a, b) for a, b in pairwise(sizes)]
         self.layers: Sequence[BatchedLinear] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.max_logvar = nn.Parameter(torch.full((obs_dim + 1,), 0.5))
@@ -101,23 +106,27 @@ class Dynamics(nn.Module):
         self.register_buffer("output_weights", weights / weights.mean(), persistent=False)
         if margins:
             self.register_buffer("spread", torch.ones(margins))
+        if slopes:
+            self.register_buffer("changing", torch.arange(slopes))
         self.register_buffer("elites", torch.arange(elites))
-        self.register_buffer("input_mean", torch.zeros(obs_dim + act_dim))
-        self.register_buffer("input_std", torch.ones(obs_dim + act_dim))
+        self.register_buffer("input_mean", torch.zeros(sizes[0]))
+        self.register_buffer("input_std", torch.ones(sizes[0]))
         self.register_buffer("target_mean", torch.zeros(obs_dim + 1))
         self.register_buffer("target_std", torch.ones(obs_dim + 1))
 
-    def standardise(self, data: Transitions) -> None:
-        """Take means and deviations of inputs and targets from `data`."""
-        for name, parts in (("input", self._input_parts(data)), ("target", self._target_parts(data))):
+    def standardise(self, data: Transitions, slopes: Tensor | None = None) -> None:
+        """Take means and deviations of inputs and targets from `data` and their slopes (N, S)."""
+        for name, parts in (("input", self._input_parts(data, slopes)), ("target", self._target_parts(data))):
             means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
             getattr(self, f"{name}_mean").copy_(torch.cat(means))
             getattr(self, f"{name}_std").copy_(floored(torch.cat(stds)))
 
-    def _input_parts(self, data: Transitions) -> Iterator[Tensor]:
+    def _input_parts(self, data: Transitions, slopes: Tensor | None) -> Iterator[Tensor]:
         """Inputs (N, some columns), all columns one after the other, never many of a large dataset at a time."""
         yield from _columns(data.observations)
         yield data.actions
+        if slopes is not None:
+            yield slopes
 
     def _target_parts(self, data: Transitions) -> Iterator[Tensor]:
         for now, after in zip(_columns(data.observations), _columns(data.next_observations), strict=True):
@@ -129,10 +138,17 @@ class Dynamics(nn.Module):
         change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
         return (change - self.target_mean) / self.target_std
 
-    def standard_inputs(self, observations: Tensor, actions: Tensor) -> Tensor:
-        """Standardised inputs (..., obs_dim + act_dim), clipped: a collision reads as hundreds of deviations."""
-        inputs = (torch.cat([observations, actions], -1) - self.input_mean) / self.input_std
-        return inputs.clamp(-10.0, 10.0)
+    def slopes(self, observations: Tensor) -> Tensor | None:
+        """What it reads beside states (..., obs_dim) and actions; None where that is nothing."""
+        if not self.shape["slopes"]:
+            return None
+        assert self.reads is not None, "Danger.serve gives the model what it reads"
+        return self.reads(observations)
+
+    def standard_inputs(self, observations: Tensor, actions: Tensor, slopes: Tensor | None) -> Tensor:
+        """Standardised inputs (..., obs_dim + act_dim + S), clipped: a collision reads as hundreds of deviations."""
+        parts = [observations, actions] if slopes is None else [observations, actions, slopes]
+        return ((torch.cat(parts, -1) - self.input_mean) / self.input_std).clamp(-10.0, 10.0)
 
     def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""
@@ -151,7 +167,7 @@ class Dynamics(nn.Module):
 
         Returns next observations (elites, N, obs_dim) and rewards (elites, N): samples, or means without `noise`.
         """
-        inputs = self.standard_inputs(observations, actions)
+        inputs = self.standard_inputs(observations, actions, self.slopes(observations))
         inputs = inputs.expand(len(self.elites), *inputs.shape)
         if noise:
             mean, logvar = self.distribution(inputs, self.elites)
@@ -163,7 +179,7 @@ class Dynamics(nn.Module):
 
     def follow(self, states: Tensor, actions: Tensor) -> Tensor:
         """Where each elite expects its own state (elites, N, obs_dim) to go under actions (N, act_dim)."""
-        inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape))
+        inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape), self.slopes(states))
         return states + (self._mean(inputs) * self.target_std + self.target_mean)[..., :-1]
 
     def _mean(self, inputs: Tensor) -> Tensor:
@@ -305,7 +321,8 @@ def fit(
     held, train = torch.nonzero(apart).squeeze(1), torch.nonzero(~apart).squeeze(1)
     if len(held) < 1 or len(train) < batch_size:
         raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
-    model.standardise(data)
+    slopes = model.slopes(data.observations)
+    model.standardise(data, slopes)
 
     layers = list(model.layers)
     if len(weight_decay) != len(layers):  # other depth than the default: the same range, evenly spread
@@ -324,8 +341,8 @@ def fit(
         shuffled = torch.argsort(torch.rand(model.members, len(train), generator=generator, device=device), 1)
         for start in range(0, len(train) - batch_size + 1, batch_size):
             rows = train[shuffled[:, start : start + batch_size]]
-            batch = data.index(rows.reshape(-1))
-            inputs = model.standard_inputs(batch.observations, batch.actions).view(*rows.shape, -1)
+            batch, read = data.index(rows.reshape(-1)), None if slopes is None else slopes[rows.reshape(-1)]
+            inputs = model.standard_inputs(batch.observations, batch.actions, read).view(*rows.shape, -1)
             targets = model.targets(batch).view(*rows.shape, -1)
             mean, logvar = model.distribution(inputs)
             weighted = _WeightedLikelihood.apply(mean, logvar, targets, model.output_weights)
@@ -333,7 +350,7 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        errors = _holdout_error(model, data, held)
+        errors = _holdout_error(model, data, held, slopes)
         improved = errors < 0.99 * best
         better = errors < best
         parameters = [p for layer in layers for p in layer.parameters()]
@@ -354,12 +371,14 @@ def fit(
 
 
 @torch.no_grad()
-def _holdout_error(model: Dynamics, data: Transitions, held: Tensor, chunk: int = 8192) -> Tensor:
+def _holdout_error(
+    model: Dynamics, data: Transitions, held: Tensor, slopes: Tensor | None, chunk: int = 8192
+) -> Tensor:
     """Mean squared error of each member (members,) on the held-out rows."""
     total = torch.zeros(model.members, device=held.device)
     for rows in held.split(chunk):
         batch = data.index(rows)
-        inputs = model.standard_inputs(batch.observations, batch.actions)
+        inputs = model.standard_inputs(batch.observations, batch.actions, None if slopes is None else slopes[rows])
         mean, _ = model.distribution(inputs.expand(model.members, -1, -1))
         total += ((mean - model.targets(batch)) ** 2 * model.output_weights).mean(2).sum(1)
     return total / len(held)

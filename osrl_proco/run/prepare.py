@@ -266,6 +266,7 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
                 )
             if danger.margins and about.get("margins") not in (None, rule.cost.sha256):
                 raise UserError(f"{path}: its margins are those of another --cost_function than {rule.name}")
+            danger.serve(model)
             if config.fast:
                 speed_up([model])
             return model
@@ -286,7 +287,7 @@ def _dynamics_key(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: D
     """What the model depends on: another model of the same key would be the same."""
     names = ("seed", "dynamics_hidden", "members", "elites", "dynamics_epochs", "dynamics_batch", "dynamics_lr")
     values = [getattr(config, n) for n in (*names, "dynamics_patience")]
-    margins = f" margins {rule.cost.sha256}" if danger.margins else ""
+    margins = f" margins and slopes {rule.cost.sha256}" if danger.margins else ""
     return f"{prepared.fingerprint} {values}{margins}"
 
 
@@ -304,12 +305,16 @@ def fit_dynamics(config: ProcoConfig, data: Transitions, danger: Danger) -> tupl
             config.members,
             config.elites,
             margins=danger.added,
+            slopes=len(danger.changing) if danger.changing is not None else 0,
         ).to(data.observations.device)
     if config.fast:
         speed_up([model])
     if danger.margins:
         assert danger.spread is not None
         model.spread.copy_(danger.spread)
+        if danger.changing is not None and len(danger.changing):
+            model.changing.copy_(danger.changing)
+        danger.serve(model)
     report = fit(
         model,
         data,

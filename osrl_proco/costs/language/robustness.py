@@ -35,15 +35,48 @@ def robustness(cost: CostFunction, states: Tensor) -> Tensor | None:
     """
     blocks = []
     for block in states.reshape(-1, states.shape[-1]).split(BLOCK):
-        carrying = _Carrying(cost.task, block)
-        parts = carrying.parts_of(carrying.run(cost.tree))
-        if parts is None:
+        columns = _margins(cost, block)
+        if columns is None:
             return None
-        if len(parts) > PARTS:
-            parts = (_largest(parts),)
-        columns = torch.stack([p.expand(len(block)) for p in parts], 1)
-        blocks.append(torch.nan_to_num(columns, nan=FAR, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR))
+        blocks.append(columns)
     return torch.cat(blocks).reshape(*states.shape[:-1], -1)
+
+
+def slopes(cost: CostFunction, states: Tensor) -> Tensor:
+    """How each margin changes with each entry of the observation: (..., M, obs_dim) for `states` (..., obs_dim).
+
+    Of a lidar's largest bin it says which bin that is; of a speed, its direction. 0 where that is not finite.
+    Raises ValueError where the text has no margins.
+    """
+    blocks = []
+    for block in states.reshape(-1, states.shape[-1]).split(BLOCK):
+        with torch.enable_grad():
+            entries = block.detach().requires_grad_()
+            columns = _margins(cost, entries)
+            if columns is None:
+                raise ValueError("a cost function without margins has no slopes")
+            rows = [_gradient(column, entries) for column in columns.unbind(1)]
+        blocks.append(torch.nan_to_num(torch.stack(rows, 1), nan=0.0, posinf=0.0, neginf=0.0))
+    return torch.cat(blocks).reshape(*states.shape[:-1], -1, states.shape[-1])
+
+
+def _gradient(column: Tensor, entries: Tensor) -> Tensor:
+    if not column.requires_grad:  # a branch that no entry decides
+        return torch.zeros_like(entries)
+    (found,) = torch.autograd.grad(column.sum(), entries, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(entries) if found is None else found
+
+
+def _margins(cost: CostFunction, block: Tensor) -> Tensor | None:
+    """Margins (N, M) of states (N, obs_dim)."""
+    carrying = _Carrying(cost.task, block)
+    parts = carrying.parts_of(carrying.run(cost.tree))
+    if parts is None:
+        return None
+    if len(parts) > PARTS:
+        parts = (_largest(parts),)
+    columns = torch.stack([p.expand(len(block)) for p in parts], 1)
+    return torch.nan_to_num(columns, nan=FAR, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
 
 
 class _Carrying(Evaluation):
