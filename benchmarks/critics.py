@@ -1,8 +1,10 @@
-"""FISOR with the paper's feasibility critic and with ours, on the embedded tasks: docs/critic.md.
+"""FISOR with the paper's feasibility critic and with ours, on the embedded tasks and in simulators: docs/critic.md.
 
     python benchmarks/critics.py --out runs/critics --jobs 2
+    python benchmarks/critics.py --out runs/critics --jobs 2 --simulators
 
-Safe-only data, the last checkpoint, 50 episodes; seeds that no other table reports. Goes on where it was stopped.
+Safe-only data, the last checkpoint; seeds that no other table reports, in simulators also of the evaluation. Goes on
+where it was stopped.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ import argparse
 from pathlib import Path
 
 from algorithms import FLAGS, TASKS
-from rawrows import RESULTS, short
+from rawrows import RESULTS, RawRows, short
+from unwatched import Unwatched
 
 from osrl_proco.comparison.grid import Arm, Grid
 from osrl_proco.comparison.rows import rows_of, write_rows
 from osrl_proco.comparison.tables import markdown
+from osrl_proco.tasks.task import load_task
 
 RAW = RESULTS / "critics.csv"
 # 5 x 26 / 2: FISOR's published temperature is for an h between -1 and 25, ours lies between -1 and 1.
@@ -25,15 +29,32 @@ ARMS = [
     Arm("ours", "fisor", True, OURS),
     Arm("ours-allowed", "fisor", True, (*OURS, "--caution", "0.1", "--select", "allowed")),
 ]
+SIMULATORS = Unwatched(
+    arms=ARMS,
+    looking=[],
+    model="ours",
+    flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
+    first_seed=40_000,
+    recorded=100,
+)
+SIMULATED = RawRows("critics-simulators", tuple(load_task(name).id for name in ("BallCircle", "PointCircle1")))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/critics"), help="folder of the runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: 7 8 9; in simulators 7")
+    parser.add_argument("--simulators", action="store_true", help="BallCircle and PointCircle1")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
-    grid = Grid(ARMS, TASKS, arguments.seeds, FLAGS, arguments.out)
+    if arguments.simulators:
+        for seed in arguments.seeds or [7]:
+            for task in SIMULATED.tasks:
+                if not SIMULATORS.done(SIMULATED.read(), task, seed):
+                    SIMULATED.merge(SIMULATORS.rows(task, seed, arguments.out, arguments.jobs))
+        print(markdown(SIMULATED.read()))
+        return
+    grid = Grid(ARMS, TASKS, arguments.seeds or [7, 8, 9], FLAGS, arguments.out)
     print("\n".join(grid.train(arguments.jobs)))
     rows = [short(row) for run in grid.runs if run.finished() for row in rows_of(run)]
     write_rows(rows, RAW)

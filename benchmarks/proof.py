@@ -31,7 +31,7 @@ OTHERS = (
     "PointCircle2", "CarCircle1", "CarCircle2",
 )  # fmt: skip
 IDS = {name: load_task(name).id for name in (*PAPER, *OTHERS)}
-ROWS = RawRows("proof", tuple(IDS.values()))
+ROWS = RawRows("proof", sorted(IDS.values()))
 TWIN = "fisor-proco"
 AHEAD = 15  # steps of the look-ahead
 STUDY = Unwatched(

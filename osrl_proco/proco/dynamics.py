@@ -25,7 +25,7 @@ from ..data.split import runs_apart
 from ..data.transitions import Transitions
 from .optim import adam
 
-BLOCK = 1000  # rows
+BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
 
 class BatchedLinear(nn.Module):
@@ -188,7 +188,7 @@ class Dynamics(nn.Module):
         layers = [layer.of(self.elites) for layer in self.layers]
         weight, bias = layers[-1]
         layers[-1] = weight[..., : self.obs_dim + 1], bias[..., : self.obs_dim + 1]
-        if inputs.device.type != "cpu":
+        if inputs.device.type != "cpu" or inputs.shape[1] < SMALL:
             return _batched(inputs, layers)
         product = linear if self.layers[0].fast else F.linear
         return torch.cat([_member_by_member(rows, layers, product) for rows in inputs.split(BLOCK, 1)], 1)

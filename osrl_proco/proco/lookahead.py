@@ -62,33 +62,44 @@ class LookAhead:
         own = self._policy.act(observations)  # type: ignore[attr-defined]
         count = len(observations)
         near = own[:, None] + self._noise.normal(count, NEAR, own.shape[1]) * self._breadth * self._max_action
-        held = torch.cat([own[:, None], near, self._ways(own).expand(count, -1, -1)], 1)
+        held = torch.cat([own[:, None], self._ways(own).expand(count, -1, -1), near], 1)
         held = held.clamp(-self._max_action, self._max_action)
         now = self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1)
         after = self._dynamics.follow(now, own)
-        both = torch.cat([now, after], 1).repeat_interleave(CANDIDATES, 1)
-        most, mean = (x.view(2, count, -1) for x in self.judge(both, held.flatten(0, 1).repeat(2, 1)))
-        harmless, back = self._danger.imagined(after).amax(0) <= 0, most[1] <= 0
-        allowed = most[0] <= 0
-        distance = (held - own[:, None]).square().sum(-1).masked_fill(~allowed, torch.inf)
-        instead = torch.where(allowed.any(1), distance.argmin(1), mean[0].argmin(1))
-        chosen = torch.where(harmless & back.any(1), 0, instead)
-        return held[torch.arange(count, device=chosen.device), chosen]
+        harmless = self._danger.imagined(after).amax(0) <= 0
+        # Mostly the first two ways back are enough: the action itself, and none.
+        stands = harmless & (self._judge(after, held[:, :2])[0] <= 0).any(1)
+        if not stands.all():
+            open_ = torch.nonzero(~stands).squeeze(1)
+            instead = self._instead(now[:, open_], after[:, open_], held[open_], harmless[open_])
+            own = own.index_put((open_,), instead)
+        return own
+
+    def _instead(self, now: Tensor, after: Tensor, held: Tensor, harmless: Tensor) -> Tensor:
+        """What acts (N, act_dim) where neither holding on nor doing nothing is a way back from the first of `held`."""
+        most, mean = self._judge(torch.cat([now, after], 1), held.repeat(2, 1, 1))
+        allowed, back = (most <= 0).chunk(2)
+        distance = (held - held[:, :1]).square().sum(-1).masked_fill(~allowed, torch.inf)
+        chosen = torch.where(allowed.any(1), distance.argmin(1), mean[: len(held)].argmin(1))
+        chosen = torch.where(harmless & back.any(1), 0, chosen)
+        return held[torch.arange(len(held), device=held.device), chosen]
 
     def _ways(self, actions: Tensor) -> Tensor:
-        """Actions (FAR, act_dim) all over the action space, many on its edge; the same in every step, so that a way
-        back that was there a step ago is there now."""
+        """Actions (FAR, act_dim) all over the action space, many on its edge, the first 0; the same in every step, so
+        that a way back that was there a step ago is there now."""
         if self._far is None:
-            points = torch.quasirandom.SobolEngine(actions.shape[1]).draw(FAR).to(actions)
-            self._far = 2.0 * self._max_action * (2.0 * points - 1.0)
+            points = torch.quasirandom.SobolEngine(actions.shape[1]).draw(FAR + 1)[1:]  # the first is a corner
+            self._far = 2.0 * self._max_action * (2.0 * points.to(actions) - 1.0)
         return self._far
 
-    def judge(self, state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest and the mean danger (N,) within K steps of actions (N, act_dim) held, from each elite's own state
-        (elites, N, obs_dim)."""
+    def _judge(self, state: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+        """The largest and the mean danger (N, C) within K steps of actions (N, C, act_dim) held, from each elite's own
+        state (elites, N, obs_dim)."""
+        count = held.shape[1]
+        state, actions = state.repeat_interleave(count, 1), held.flatten(0, 1)
         dangers = []
         for _ in range(self._steps):
             state = self._dynamics.follow(state, actions)
             dangers.append(self._danger.imagined(state).amax(0))
-        path = torch.stack(dangers)
+        path = torch.stack(dangers).unflatten(1, (-1, count))
         return path.amax(0), path.mean(0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osrl_proco.costs import CostFunction, load_cost_function
-from osrl_proco.costs.language.robustness import robustness
+from osrl_proco.costs.language.robustness import robustness, slopes
 from osrl_proco.tasks.task import load_task, task_ids
 
 TASK = load_task("OfflineBrake-v0")  # entries: gap, velocity
@@ -102,3 +102,34 @@ def test_any_formula_is_unsafe_where_its_margin_is_above_0(formula, seed):
     margins = robustness(cost, states)
     assert margins is not None
     assert torch.equal((margins > 0).any(-1), cost(states) > 0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("g <= 1", [[[-1, 0]]] * 3),
+        ("(g <= 1) | (2 * v > 1.5)", [[[-1, 0], [0, 2]]] * 3),
+        ("(g <= 1) & (v > 1.5)", [[[-1, 0]], [[0, 1]], [[0, 1]]]),  # of the smaller margin
+        ("(g * g + v * v).sqrt() > 1", [[[3 / 10**0.5, 1 / 10**0.5]], [[-1 / 5**0.5, 2 / 5**0.5]], [[0.124, -0.992]]]),
+    ],
+)
+def test_slopes_by_hand(expression, expected):
+    got = slopes(function(expression), STATES)
+    assert torch.allclose(got, torch.tensor(expected, dtype=torch.float32), atol=1e-3)
+
+
+def test_a_slope_that_is_not_finite_is_none():
+    assert slopes(function("(g * g + v * v).sqrt() > 1"), torch.zeros(1, 2)).tolist() == [[[0.0, 0.0]]]
+
+
+@pytest.mark.parametrize("name", task_ids())
+def test_slopes_of_the_library_are_what_small_changes_make(name):
+    task = load_task(name)
+    cost = load_cost_function(task.cost_path, task)
+    states = torch.rand(20, task.obs_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float()
+    entry = int(slopes(cost, states).abs().amax((0, 1)).argmax())
+    step = torch.zeros(task.obs_dim)
+    step[entry] = 1e-3
+    change = (robustness(cost, states + step) - robustness(cost, states - step)) / 2e-3
+    near = (change - slopes(cost, states)[..., entry]).abs() <= 0.05 * (1 + change.abs())
+    assert near.float().mean() > 0.9  # a kink may lie in between

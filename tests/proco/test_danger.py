@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from osrl_proco.costs import CostFunction
+from osrl_proco.data.transitions import Transitions
 from osrl_proco.proco.danger import EDGE, Danger, signed
-from osrl_proco.proco.dynamics import Dynamics
+from osrl_proco.proco.dynamics import Dynamics, fit
 from osrl_proco.tasks.task import load_task
 
 TASK = load_task("OfflineBrake-v0")
+POINT = load_task("OfflinePointGoal1Gymnasium-v0")
+(LIDAR,) = (slice(e.start, e.stop) for e in POINT.entries if e.name == "hazards_lidar")
+NEAREST = CostFunction('def cost(obs):\n    return obs["hazards_lidar"].amax(-1) >= 0.9\n', POINT)
 DATA = torch.tensor([[4.0, 0.0], [8.0, 0.0]])  # gaps: deviation 2.828
 
 
@@ -71,3 +75,51 @@ def test_the_margins_weigh_as_much_in_the_fit_as_all_else():
     weights = Dynamics(12, 2, (8,), 2, 1, margins=2).output_weights
     assert weights[10:12].sum().item() == pytest.approx(weights[:10].sum().item() + weights[12].item())
     assert weights.mean().item() == pytest.approx(1.0)
+
+
+def lidars(count, seed=0):
+    """States of which nothing but the hazards' lidar is there."""
+    states = torch.zeros(count, POINT.obs_dim)
+    states[:, LIDAR] = torch.rand(count, 16, generator=torch.Generator().manual_seed(seed))
+    return states
+
+
+def test_the_model_reads_which_bin_is_the_largest_and_no_slope_that_never_changes():
+    assert len(danger().changing) == 0
+    one = Danger.fitted(NEAREST, lidars(500), graded=True, margins=True)
+    assert one.changing.tolist() == list(range(LIDAR.start, LIDAR.stop))
+    states = lidars(7, seed=1)
+    read = one.slopes(one.state(states)) * one.spread
+    assert torch.allclose(read, torch.nn.functional.one_hot(states[:, LIDAR].argmax(1), 16).float())
+
+
+def test_a_model_that_reads_slopes_foresees_what_hangs_on_the_largest_bin(tmp_path):
+    """Here only the largest bin changes, by 0.1 up or down as the parity of its place says."""
+    states = lidars(4000)
+    place = states[:, LIDAR].argmax(1)
+    after = states.clone()
+    after[torch.arange(4000), LIDAR.start + place] += 0.1 - 0.2 * (place % 2)
+    zeros = torch.zeros(4000)
+    errors = {}
+    for reads in (False, True):
+        one = Danger.fitted(NEAREST, states, graded=True, margins=True)
+        torch.manual_seed(0)
+        model = Dynamics(POINT.obs_dim + 1, 2, (32,), 2, 1, margins=1, slopes=16 * reads)
+        if reads:
+            model.changing.copy_(one.changing)
+        model.spread.copy_(one.spread)
+        one.serve(model)
+        columns = {
+            "observations": one.state(states),
+            "next_observations": one.state(after),
+            "actions": zeros[:, None].repeat(1, 2),
+        }
+        columns |= {"rewards": zeros, "costs": zeros, "terminals": zeros, "timeouts": zeros}
+        data = Transitions.from_arrays({name: column.numpy() for name, column in columns.items()})
+        fit(model, data, epochs=12, progress=False)
+        model.save(tmp_path / "model.pt")
+        model, _ = Dynamics.load(tmp_path / "model.pt")
+        again = Danger.of_model(NEAREST, model)
+        seen = model.follow(again.state(states[:500]).expand(1, -1, -1), torch.zeros(500, 2))[0]
+        errors[reads] = float((seen[:, -1] - again.state(after[:500])[:, -1]).abs().mean())
+    assert errors[True] < 0.5 * errors[False]
