@@ -20,6 +20,7 @@ from ..core.state import Parts, restore, state_of
 from ..data.samplers import Sampler, TransitionSampler
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner
+from ..proco.reads import Reads
 
 Info = dict[str, Any]  # what to log: tensors on the device, or numbers
 
@@ -33,6 +34,7 @@ class Problem:
     reference_returns: DSRL's lowest and highest return, where the task has them.
     device: of data and networks.
     noise: what an update draws from (its own stream, on `device`); first weights come from PyTorch's global one.
+    reads: what the feasibility critic of a twin reads beside the observation.
     """
 
     obs_dim: int
@@ -42,6 +44,7 @@ class Problem:
     device: str
     noise: torch.Generator
     reference_returns: tuple[float, float] | None = None
+    reads: Reads | None = None
 
 
 class Policy(Protocol):

@@ -95,7 +95,9 @@ class BCTwin(Staged, BCAgent):
         BCAgent.__init__(self, config, problem)
         Staged.__init__(self, config.critic_share, config.update_steps)
         sizes, lr = (problem.obs_dim, problem.act_dim), config.critic_lr
-        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device, lr)
+        self.feasibility = FeasibilityLearner.create(
+            *sizes, ProcoSettings.of(config, problem.reads), problem.device, lr
+        )
         self._alpha = config.lost_alpha
 
     def sampler(self, data: Transitions) -> MarkedSampler:

@@ -160,7 +160,7 @@ class CCAC(Agent):
         self.actor_multiplier = Multiplier(width, config.actor_lr, device)
         if config.proco:
             self.feasibility = FeasibilityLearner.create(
-                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr
+                obs_dim, act_dim, ProcoSettings.of(config, problem.reads), device, lr=config.critic_lr
             )
         else:
             self.cost = critic(config.num_qc, True, larger=fixed)

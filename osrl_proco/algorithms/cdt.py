@@ -245,7 +245,9 @@ class CDTTwin(Staged, CDTAgent):
         CDTAgent.__init__(self, config, problem)
         Staged.__init__(self, config.critic_share, config.update_steps)
         sizes, lr = (problem.obs_dim, problem.act_dim), config.critic_lr
-        self.feasibility = FeasibilityLearner.create(*sizes, ProcoSettings.of(config), problem.device, lr)
+        self.feasibility = FeasibilityLearner.create(
+            *sizes, ProcoSettings.of(config, problem.reads), problem.device, lr
+        )
         self.feasibility_batch_size = config.critic_batch_size
 
     def sampler(self, data: Transitions) -> Exchanged:  # type: ignore[override]

@@ -62,7 +62,12 @@ class COptiDICEAgent(Agent):
         self.trainer = COptiDICETrainer(self.model, None, self._recorder, **accepted(COptiDICETrainer, given))
         if config.proco:
             settings = ProcoSettings(
-                config.h_max, config.expectile, config.c_hidden_sizes, config.feasibility_gamma, config.h_of
+                config.h_max,
+                config.expectile,
+                config.c_hidden_sizes,
+                config.feasibility_gamma,
+                config.h_of,
+                reads=problem.reads,
             )
             self.feasibility = FeasibilityLearner.create(problem.obs_dim, problem.act_dim, settings, problem.device)
             self.model.qc_thres = config.cost_slack

@@ -70,7 +70,7 @@ class FISOR(Agent):
         self.actor_steps = 0
         if config.proco:
             self.cost = self.feasibility = FeasibilityLearner.create(
-                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr
+                obs_dim, act_dim, ProcoSettings.of(config, problem.reads), device, lr=config.critic_lr
             )
         else:
             settings = replace(

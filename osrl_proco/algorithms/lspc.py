@@ -63,7 +63,7 @@ class LSPC(Agent):
         self.cost: IQLCritic | FeasibilityLearner
         if config.proco:
             self.cost = self.feasibility = FeasibilityLearner.create(
-                obs_dim, act_dim, ProcoSettings.of(config), device, lr=config.critic_lr
+                obs_dim, act_dim, ProcoSettings.of(config, problem.reads), device, lr=config.critic_lr
             )
         else:
             self.cost = IQLCritic(

@@ -16,6 +16,7 @@ from ..core.random import drawing_from
 from ..core.state import Attributes
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityCritic, FeasibilityLearner, ProcoSettings
+from ..proco.reads import Reads
 from .agent import Agent, Info, Problem
 
 OPTIMIZERS = ("actor_optim", "critic_optim", "cost_critic_optim", "vae_optim")
@@ -30,9 +31,17 @@ class OsrlCostCritic(FeasibilityCritic):
     """
 
     def __init__(
-        self, obs_dim: int, act_dim: int, hidden: Sequence[int], *, twin: bool, as_excess: bool, of_two: str
+        self,
+        obs_dim: int,
+        act_dim: int,
+        hidden: Sequence[int],
+        *,
+        twin: bool,
+        as_excess: bool,
+        of_two: str,
+        reads: Reads | None = None,
     ) -> None:
-        super().__init__(obs_dim, act_dim, hidden, of_two=of_two)
+        super().__init__(obs_dim, act_dim, hidden, of_two=of_two, reads=reads)
         self.twin, self.as_excess = twin, as_excess
 
     def predict(self, observations: Tensor, actions: Tensor) -> tuple[Any, ...]:
@@ -74,6 +83,7 @@ class ProcoMixin:
             twin=hasattr(self.cost_critic, "q1_nets"),
             as_excess=self.constraint_on_excess,
             of_two=proco.of_two,
+            reads=proco.reads,
         ).to(self.device)  # type: ignore[attr-defined]
         self.cost_critic_old = deepcopy(self.cost_critic).requires_grad_(False).eval()
         for name in ("qc_thres", "q_thres"):
@@ -172,7 +182,7 @@ class OsrlAgent(Agent):
     ) -> None:
         settings = None
         if config.proco:
-            settings = ProcoSettings.of(config)
+            settings = ProcoSettings.of(config, problem.reads)
         given = {
             **vars(config),
             "state_dim": problem.obs_dim,

@@ -44,7 +44,9 @@ class SegmentAgent(Staged):
         self._reference_likely: Tensor | None = None  # (N,) once it is asked for
         self.optimizer = adam(self.actor.parameters(), config.actor_lr)
         if config.proco:
-            self.feasibility = FeasibilityLearner.create(obs_dim, act_dim, ProcoSettings.of(config), device)
+            self.feasibility = FeasibilityLearner.create(
+                obs_dim, act_dim, ProcoSettings.of(config, problem.reads), device
+            )
 
     @property
     def segments(self) -> SegmentSampler | None:

@@ -126,11 +126,16 @@ class Danger:
 
     def slopes(self, states: Tensor) -> Tensor:
         """The changing slopes (..., S) of the model's states, in spreads of their margin."""
+        return self.margins_and_slopes(self.observation(states))[1]
+
+    def margins_and_slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Margins (..., M) and changing slopes (..., S) of observations (..., obs_dim), in spreads of the margins."""
         assert isinstance(self.cost, CostFunction)
         assert self.spread is not None
         assert self.changing is not None
-        found = slopes(self.cost, self.observation(states)) / self.spread[:, None]
-        return found.flatten(-2)[..., self.changing]
+        margins, found = slopes(self.cost, observations)
+        changing = (found / self.spread[:, None]).flatten(-2)[..., self.changing]
+        return (margins / self.spread).clamp(-WIDEST, WIDEST), changing
 
     def _margins(self, observations: Tensor) -> Tensor:
         """In units of their spread (..., M)."""

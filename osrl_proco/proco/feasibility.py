@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .danger import LOOKED_AT
 from .losses import expectile_loss, polyak
 from .optim import adam
+from .reads import Reads
 
 
 class FeasibilityBatch(NamedTuple):
@@ -46,6 +48,7 @@ class ProcoSettings:
         ("reached", FISOR's published code), in which case the step that leads out of danger is already rewarded.
     of_two: which of the two Q counts, the "larger" (the paper's) or their "mean". The larger of two errs upwards by
         their disagreement, at every step of the backup, and calls feasible states lost.
+    reads: what the critic reads beside the observation; None: nothing.
     """
 
     h_max: float = 1.0
@@ -55,9 +58,10 @@ class ProcoSettings:
     h_of: str = "left"
     of_two: str = "larger"
     polyak: float = 0.005
+    reads: Reads | None = None
 
     @classmethod
-    def of(cls, config: Any) -> ProcoSettings:
+    def of(cls, config: Any, reads: Reads | None = None) -> ProcoSettings:
         """Those of a run; the critics of a twin have the widths of the algorithm's own critics."""
         return cls(
             config.h_max,
@@ -67,6 +71,7 @@ class ProcoSettings:
             config.h_of,
             config.of_two,
             config.feasibility_tau,
+            reads,
         )
 
 
@@ -109,6 +114,7 @@ class FeasibilityCritic(nn.Module):
         hidden: width of each hidden layer.
         network: makes a network of one output from its input size and `hidden`.
         of_two: which of the two Q counts, see ProcoSettings.
+        reads: what it reads beside the observation.
     """
 
     obs_mean: Tensor
@@ -121,23 +127,28 @@ class FeasibilityCritic(nn.Module):
         hidden: Sequence[int],
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
         of_two: str = "larger",
+        reads: Reads | None = None,
     ) -> None:
         super().__init__()
-        self.of_two = of_two
-        self.q_nets = nn.ModuleList(network(obs_dim + act_dim, hidden) for _ in range(2))
-        self.v_net = network(obs_dim, hidden)
-        self.register_buffer("obs_mean", torch.zeros(obs_dim))
-        self.register_buffer("obs_std", torch.ones(obs_dim))
+        self.of_two, self.reads = of_two, reads
+        width = obs_dim + (reads.width if reads else 0)
+        self.q_nets = nn.ModuleList(network(width + act_dim, hidden) for _ in range(2))
+        self.v_net = network(width, hidden)
+        self.register_buffer("obs_mean", torch.zeros(width))
+        self.register_buffer("obs_std", torch.ones(width))
 
     def standardise(self, observations: Tensor) -> None:
         """Take the inputs' mean and deviation from the data's observations (N, obs_dim)."""
+        if self.reads is not None:
+            some = observations[:: max(1, len(observations) // LOOKED_AT)]
+            observations = torch.cat([some, self.reads(some)], -1)
         std = observations.std(0)
         self.obs_mean.copy_(observations.mean(0))
         self.obs_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
     def q_values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both Q (2, N)."""
-        x = torch.cat([(observations - self.obs_mean) / self.obs_std, actions], -1)
+        x = torch.cat([self._inputs(observations), actions], -1)
         return torch.stack([q(x).squeeze(-1) for q in self.q_nets])
 
     def q(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -147,7 +158,12 @@ class FeasibilityCritic(nn.Module):
 
     def value(self, observations: Tensor) -> Tensor:
         """V (...,) for observations (..., obs_dim); at most 0 where feasible."""
-        return self.v_net((observations - self.obs_mean) / self.obs_std).squeeze(-1)
+        return self.v_net(self._inputs(observations)).squeeze(-1)
+
+    def _inputs(self, observations: Tensor) -> Tensor:
+        if self.reads is not None:
+            observations = torch.cat([observations, self.reads(observations)], -1)
+        return (observations - self.obs_mean) / self.obs_std
 
     def excess(self, observations: Tensor, actions: Tensor) -> Tensor:
         """max{Q(s, a) - max{V(s), 0}, 0} (N,): 0 for an action that keeps a feasible state feasible, and for the
@@ -195,7 +211,8 @@ class FeasibilityLearner:
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
     ) -> FeasibilityLearner:
         """A fresh learner on `device`; `network` as in `FeasibilityCritic`."""
-        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network, settings.of_two).to(device)
+        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network, settings.of_two, settings.reads)
+        critic = critic.to(device)
         return cls(critic, settings, lr=lr)
 
     def standardise(self, observations: Tensor) -> None:

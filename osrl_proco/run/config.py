@@ -127,6 +127,9 @@ class ProcoConfig(RunConfig):
     # What labels an imagined state: the margin that the model predicts beside the observation (margin), or the cost
     # function on the predicted observation (observation, the paper's)
     label: str = "margin"
+    # What the feasibility critic reads beside the observation: the cost function's margins and how they hang on it
+    # (margins), or nothing (observation, the paper's)
+    reads: str = "margins"
     # Largest h of an unsafe state; the smallest of a safe one is -1
     h_max: float = 1.0
     # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost

@@ -11,11 +11,13 @@ from ..algorithms.bounds import ActionScale
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.random import Streams, drawing_from
+from ..costs import CostFunction
 from ..costs.sandbox.checked import load_cost_function
 from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics
 from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.lookahead import LookAhead
+from ..proco.reads import Reads
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
@@ -98,6 +100,7 @@ def load_policy(
             device=device,
             noise=streams["noise"],
             reference_returns=tuple(reference) if reference else None,
+            reads=Reads.of(_cost(folder, task), task.obs_dim, state["reads"]) if state["reads"] else None,
         )
         with drawing_from(streams["networks"]):
             agent = algorithm(config.algo).create(config, problem)
@@ -123,11 +126,14 @@ def _ahead(folder: RunFolder, task: Task, problem: Problem, steps: int, file: st
             "--out FILE, and give it: --dynamics FILE"
         )
     dynamics, _ = Dynamics.load(path, problem.device)
-    cost = load_cost_function(folder.cost if folder.cost.is_file() else task.cost_path, task)
-    danger = Danger.of_model(cost, dynamics)
+    danger = Danger.of_model(_cost(folder, task), dynamics)
     if (danger.obs_dim, dynamics.shape["act_dim"]) != (problem.obs_dim, problem.act_dim):
         raise UserError(f"{path}: a model of another task (sizes {dynamics.shape}, {task.id} has {problem.obs_dim})")
     return Ahead(steps, dynamics, danger)
+
+
+def _cost(folder: RunFolder, task: Task) -> CostFunction:
+    return load_cost_function(folder.cost if folder.cost.is_file() else task.cost_path, task)
 
 
 def critic_of(agent: Agent) -> FeasibilityCritic | None:

@@ -31,6 +31,7 @@ from ..evaluation.heldout import HeldOut, hold_out
 from ..evaluation.horizon import errors, foresight
 from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics, fit
+from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings
 from ..tasks.task import Task
 from .config import ProcoConfig
@@ -67,7 +68,7 @@ class Prepared:
     reference_returns: tuple[float, float] | None
     fingerprint: str
 
-    def problem(self, streams: Streams, device: str) -> Problem:
+    def problem(self, streams: Streams, device: str, reads: Reads | None = None) -> Problem:
         """What the algorithm is told."""
         return Problem(
             obs_dim=self.data.observations.shape[1],
@@ -77,6 +78,7 @@ class Prepared:
             device=device,
             noise=streams["noise"],
             reference_returns=self.reference_returns,
+            reads=reads,
         )
 
 
@@ -237,6 +239,16 @@ def recorded_only(data: Transitions) -> FeasibilityData:
 
 
 # ---- the dynamics model ----------------------------------------------------------------------------------------------
+
+
+def reads_of(config: ProcoConfig, prepared: Prepared, rule: Rule) -> Reads | None:
+    """What the feasibility critic reads beside the observation, as `config` says."""
+    if config.reads != "margins":
+        return None
+    reads = Reads.fitted(rule.cost, prepared.data.observations)
+    if reads is None:
+        print(f"Cost function {rule.name} has no margins (it counts or averages truths): the critic reads none")
+    return reads
 
 
 def danger_of(config: ProcoConfig, prepared: Prepared, rule: Rule) -> Danger:

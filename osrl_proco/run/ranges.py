@@ -48,6 +48,7 @@ _CHOICES = {
     "conservative_backup": ("label", "max"),
     "critic": ("ours", "paper"),
     "label": ("margin", "observation"),
+    "reads": ("margins", "observation"),
     "of_two": ("mean", "larger"),
     "h_of": ("left", "reached"),
     "compat": ("osrl", "fixed"),

@@ -19,13 +19,14 @@ from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.files import read_text
 from ..core.random import Streams, drawing_from
+from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings, relabelled
 from ..tasks.task import load_task, task_file
 from .callbacks import Evaluate, Log, MeasureHeldOut, Refresh, Save
 from .config import ProcoConfig
 from .fit import Callback, Fit
 from .folder import RunFolder, commit, versions
-from .prepare import Prepared, Rule, cost_function, danger_of, dynamics_model, prepare, resolve_device
+from .prepare import Prepared, Rule, cost_function, danger_of, dynamics_model, prepare, reads_of, resolve_device
 
 MISFIT = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
@@ -53,9 +54,10 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
         _still_the_same(folder, config, prepared)
     settings = SourceSettings.of(config)
     data = relabelled(prepared.data, rule.cost) if rule and settings.relabel else prepared.data
+    reads = reads_of(config, prepared, rule) if rule else None
     streams = Streams(config.seed, device)
     with drawing_from(streams["networks"]):
-        agent = spec.create(config, prepared.problem(streams, device))
+        agent = spec.create(config, prepared.problem(streams, device, reads))
     if config.fast:
         agent.speed_up()
     agent.prepare(data)
@@ -73,7 +75,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
             )
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
         loggers = _fsrl_loggers(config, folder)
-        callbacks = _callbacks(config, folder, prepared, source, loggers, device)
+        callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads)
         fit = Fit(
             agent, source.sampler(sampler) if source else sampler, streams, config.update_steps, source, callbacks
         )
@@ -89,6 +91,7 @@ def _callbacks(
     source: FeasibilityData | None,
     loggers: list[Any],
     device: str,
+    reads: Reads | None,
 ) -> list[Callback]:
     refresh = Refresh(source, config.rollout_every) if source is not None else None
     header = {
@@ -100,6 +103,7 @@ def _callbacks(
         "episode_len": prepared.episode_len,
         "reference_returns": prepared.reference_returns,
         "data": prepared.fingerprint,
+        "reads": reads.state_dict() if reads else None,
     }
     evaluation: Callback
     if prepared.heldout is not None:

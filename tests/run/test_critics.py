@@ -6,8 +6,8 @@ import pytest
 
 from osrl_proco.run import settings
 
-FORM = ("graded", "label", "h_of", "of_two", "h_max", "feasibility_tau")
-OURS = (True, "margin", "reached", "mean", 1.0, 0.02)
+FORM = ("graded", "label", "reads", "h_of", "of_two", "h_max", "feasibility_tau")
+OURS = (True, "margin", "margins", "reached", "mean", 1.0, 0.02)
 
 
 def form(*flags):
@@ -19,7 +19,7 @@ def form(*flags):
     ("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0), ("cdt", 1.0), ("bc", 1.0)]
 )
 def test_the_papers_form_is_the_default(algo, h_max):
-    assert form("--algo", algo) == (False, "observation", "left", "larger", h_max, 0.005)
+    assert form("--algo", algo) == (False, "observation", "observation", "left", "larger", h_max, 0.005)
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
 
@@ -30,4 +30,4 @@ def test_ours(algo):
 
 def test_a_flag_goes_over_the_form():
     changed = form("--algo", "fisor", "--h_max", "3", "--graded", "true")
-    assert changed == (True, "observation", "left", "larger", 3.0, 0.005)
+    assert changed == (True, "observation", "observation", "left", "larger", 3.0, 0.005)

@@ -42,11 +42,10 @@ def robustness(cost: CostFunction, states: Tensor) -> Tensor | None:
     return torch.cat(blocks).reshape(*states.shape[:-1], -1)
 
 
-def slopes(cost: CostFunction, states: Tensor) -> Tensor:
-    """How each margin changes with each entry of the observation: (..., M, obs_dim) for `states` (..., obs_dim).
-
-    Of a lidar's largest bin it says which bin that is; of a speed, its direction. 0 where that is not finite.
-    Raises ValueError where the text has no margins.
+def slopes(cost: CostFunction, states: Tensor) -> tuple[Tensor, Tensor]:
+    """The margins (..., M) of `states` (..., obs_dim), and how each changes with each entry of the observation
+    (..., M, obs_dim): of a lidar's largest bin that says which bin it is, of a speed its direction. 0 where that is not
+    finite. Raises ValueError where the text has no margins.
     """
     blocks = []
     for block in states.reshape(-1, states.shape[-1]).split(BLOCK):
@@ -56,8 +55,11 @@ def slopes(cost: CostFunction, states: Tensor) -> Tensor:
             if columns is None:
                 raise ValueError("a cost function without margins has no slopes")
             rows = [_gradient(column, entries) for column in columns.unbind(1)]
-        blocks.append(torch.nan_to_num(torch.stack(rows, 1), nan=0.0, posinf=0.0, neginf=0.0))
-    return torch.cat(blocks).reshape(*states.shape[:-1], -1, states.shape[-1])
+        changes = torch.nan_to_num(torch.stack(rows, 1), nan=0.0, posinf=0.0, neginf=0.0)
+        blocks.append((columns.detach(), changes))
+    margins, found = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    shape = states.shape[:-1]
+    return margins.reshape(*shape, -1), found.reshape(*shape, -1, states.shape[-1])
 
 
 def _gradient(column: Tensor, entries: Tensor) -> Tensor:
