@@ -16,6 +16,7 @@ TABLES = [
     ("laptop", "docs/speed.md"),
     ("growth", "docs/speed.md"),
     ("dynamics", "docs/speed.md"),
+    ("reads", "docs/critic.md"),
 ]
 
 

@@ -100,7 +100,7 @@ def load_policy(
             device=device,
             noise=streams["noise"],
             reference_returns=tuple(reference) if reference else None,
-            reads=Reads.of(_cost(folder, task), task.obs_dim, state["reads"]) if state["reads"] else None,
+            reads=Reads.of(_cost(folder, task), task.obs_dim, state["reads"]) if state.get("reads") else None,
         )
         with drawing_from(streams["networks"]):
             agent = algorithm(config.algo).create(config, problem)
