@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from tiny import train
 
+from osrl_proco.cli import main
 from osrl_proco.run import settings
+from osrl_proco.run.folder import RunFolder
+from osrl_proco.run.policy import critic_of, load_policy
 
 FORM = ("graded", "label", "reads", "h_of", "of_two", "h_max", "feasibility_tau")
 OURS = (True, "margin", "margins", "reached", "mean", 1.0, 0.02)
@@ -31,3 +36,17 @@ def test_ours(algo):
 def test_a_flag_goes_over_the_form():
     changed = form("--algo", "fisor", "--h_max", "3", "--graded", "true")
     assert changed == (True, "observation", "observation", "left", "larger", 3.0, 0.005)
+
+
+@pytest.mark.parametrize("algo", ["bcql", "fisor"])
+def test_a_critic_that_reads_margins_comes_back_from_a_checkpoint(tmp_path, algo):
+    flags = ("--task", "OfflineBrake-v0", "--label", "margin", "--reads", "margins")
+    train(tmp_path / "whole", *flags, steps=40, algo=algo)
+    train(tmp_path / "cut", *flags, steps=25, algo=algo)
+    assert main(["train", "--resume", str(tmp_path / "cut"), "--update_steps", "40"]) == 0
+    whole, cut = (critic_of(load_policy(RunFolder(tmp_path / name), "cpu").agent) for name in ("whole", "cut"))
+    assert whole.reads.width == 1
+    assert all(map(torch.equal, whole.state_dict().values(), cut.state_dict().values()))
+    states = torch.rand(10, 2)
+    assert torch.equal(whole.value(states), cut.value(states))
+    assert len(whole.obs_mean) == 3
