@@ -38,7 +38,7 @@ def test_a_flag_goes_over_the_form():
     assert changed == (True, "observation", "observation", "left", "larger", 3.0, 0.005)
 
 
-@pytest.mark.parametrize("algo", ["bcql", "fisor"])
+@pytest.mark.parametrize("algo", ["bcql", "lspc"])
 def test_a_critic_that_reads_margins_comes_back_from_a_checkpoint(tmp_path, algo):
     flags = ("--task", "OfflineBrake-v0", "--label", "margin", "--reads", "margins")
     train(tmp_path / "whole", *flags, steps=40, algo=algo)
