@@ -50,8 +50,8 @@ def main() -> None:
     if arguments.simulators:
         for seed in arguments.seeds or [7]:
             for task in SIMULATED.tasks:
-                if not SIMULATORS.done(SIMULATED.read(), task, seed):
-                    SIMULATED.merge(SIMULATORS.rows(task, seed, arguments.out, arguments.jobs))
+                if missing := SIMULATORS.missing(SIMULATED.read(), task, seed):
+                    SIMULATED.merge(SIMULATORS.rows(task, seed, arguments.out, arguments.jobs, missing))
         print(markdown(SIMULATED.read()))
         return
     grid = Grid(ARMS, TASKS, arguments.seeds or [7, 8, 9], FLAGS, arguments.out)

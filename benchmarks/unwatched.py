@@ -36,13 +36,12 @@ class Unwatched:
         """Every arm that has rows in the end."""
         return [arm.name for arm in self.arms] + [ahead(name, steps) for name, steps in self.looking]
 
-    def done(self, rows: Iterable[Row], task: str, seed: int) -> bool:
-        """Whether all of them have rows already."""
-        there = {row["arm"] for row in rows if (row["task"], row["seed"]) == (task, seed)}
-        return there.issuperset(self.names())
+    def missing(self, rows: Iterable[Row], task: str, seed: int) -> set[str]:
+        """Those of them that have no rows yet."""
+        return set(self.names()) - {row["arm"] for row in rows if (row["task"], row["seed"]) == (task, seed)}
 
-    def rows(self, task: str, seed: int, out: Path, jobs: int) -> list[Row]:
-        """The rows of all arms; of a run that failed there are none."""
+    def rows(self, task: str, seed: int, out: Path, jobs: int, arms: set[str]) -> list[Row]:
+        """The rows of these arms; of a run that failed there are none."""
         grid = Grid(self.arms, [task], [seed], self.flags, out, collect=self.recorded)
         print("\n".join(grid.train(jobs)), flush=True)
         runs = {run.arm.name: run for run in grid.runs if run.finished()}
@@ -50,6 +49,7 @@ class Unwatched:
         wanted: list[tuple[Run, str, int, str | None]] = [(run, name, 0, None) for name, run in runs.items()]
         if Path(model).exists():
             wanted += [(runs[name], ahead(name, k), k, model) for name, k in self.looking if name in runs]
+        wanted = [one for one in wanted if one[1] in arms]
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             judged = [pool.submit(_judged, *one, self.first_seed) for one in wanted]
             return [row for one in judged for row in one.result()]
