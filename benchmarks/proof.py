@@ -62,6 +62,9 @@ NOTES = """## What is behind it
   slopes of seven alternatives take 7 ms a step of the model.
 - **One seed** gives no interval, and averages are over the tasks that an arm has: the table is a first look. Runs on
   PointPush1, CarPush1 and SwimmerVelocity were begun and stopped for want of time; they have no rows.
+- **The rows' commit is wrong for these four tasks**: 90383dd is what the changed code lay on top of, uncommitted, and
+  it has no `--reads`. Twins and all evaluations ran with the code of 5348f15; clones, stock runs and dynamics models
+  with states between the two, HopperVelocity's model before models read slopes.
 """
 
 
