@@ -1,10 +1,10 @@
-"""FISOR with the paper's feasibility critic and with ours, on the embedded tasks and in simulators: docs/critic.md.
+"""FISOR with the feasibility critics of `--critic`, on the embedded tasks and in simulators: docs/critic.md.
 
     python benchmarks/critics.py --out runs/critics --jobs 2
     python benchmarks/critics.py --out runs/critics --jobs 2 --simulators
 
 Safe-only data, the last checkpoint; seeds that no other table reports, in simulators also of the evaluation. Goes on
-where it was stopped.
+where it was stopped, also from the rows alone.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ import argparse
 from pathlib import Path
 
 from algorithms import FLAGS, TASKS
-from rawrows import RESULTS, RawRows, short
+from rawrows import RawRows
 from unwatched import Unwatched
 
 from osrl_proco.comparison.grid import Arm, Grid
-from osrl_proco.comparison.rows import rows_of, write_rows
+from osrl_proco.comparison.rows import rows_of
 from osrl_proco.comparison.tables import markdown
 from osrl_proco.tasks.task import load_task
 
-RAW = RESULTS / "critics.csv"
-# 5 x 26 / 2: FISOR's published temperature is for an h between -1 and 25, ours lies between -1 and 1.
-OURS = ("--critic", "ours", "--cost_temperature", "65")
+RAW = RawRows("critics", TASKS)
+# 5 x 26 / 2: FISOR's published temperature is for an h between -1 and 25, a graded one lies between -1 and 1.
+GRADED = ("--critic", "graded", "--cost_temperature", "65")
 ARMS = [
     Arm("paper", "fisor", True, ("--critic", "paper")),
-    Arm("ours", "fisor", True, OURS),
-    Arm("ours-allowed", "fisor", True, (*OURS, "--caution", "0.1", "--select", "allowed")),
+    Arm("ours", "fisor", True, ("--critic", "ours")),
+    Arm("graded", "fisor", True, GRADED),
+    Arm("graded-allowed", "fisor", True, (*GRADED, "--caution", "0.1", "--select", "allowed")),
 ]
 SIMULATORS = Unwatched(
     arms=ARMS,
@@ -54,11 +55,11 @@ def main() -> None:
                     SIMULATED.merge(SIMULATORS.rows(task, seed, arguments.out, arguments.jobs, missing))
         print(markdown(SIMULATED.read()))
         return
-    grid = Grid(ARMS, TASKS, arguments.seeds or [7, 8, 9], FLAGS, arguments.out)
+    there = {row["arm"] for row in RAW.read()}
+    grid = Grid([a for a in ARMS if a.name not in there], TASKS, arguments.seeds or [7, 8, 9], FLAGS, arguments.out)
     print("\n".join(grid.train(arguments.jobs)))
-    rows = [short(row) for run in grid.runs if run.finished() for row in rows_of(run)]
-    write_rows(rows, RAW)
-    print(markdown(rows))
+    RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
+    print(markdown(RAW.read()))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ class ProcoConfig(RunConfig):
     # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
     # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
     ablation: str = "none"
-    # paper: its own forms; ours: graded danger, margins in the dynamics model (configs/critics.yaml, docs/critic.md)
+    # paper: its own form; ours: model and critic also read the cost function's margins; graded: experimental
+    # (configs/critics.yaml, docs/critic.md)
     critic: str = "paper"
     # h from the cost function's margin, between -1 and h_max, or from its label alone: -1 or h_max
     graded: bool = True

@@ -46,7 +46,7 @@ _SHARES = (
 _ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
-    "critic": ("ours", "paper"),
+    "critic": ("graded", "ours", "paper"),
     "label": ("margin", "observation"),
     "reads": ("margins", "observation"),
     "of_two": ("mean", "larger"),

@@ -12,7 +12,7 @@ from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import critic_of, load_policy
 
 FORM = ("graded", "label", "reads", "h_of", "of_two", "h_max", "feasibility_tau")
-OURS = (True, "margin", "margins", "reached", "mean", 1.0, 0.02)
+GRADED = (True, "margin", "margins", "reached", "mean", 1.0, 0.02)
 
 
 def form(*flags):
@@ -28,9 +28,14 @@ def test_the_papers_form_is_the_default(algo, h_max):
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
 
+@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
+def test_ours_reads_margins(algo, h_max):
+    assert form("--algo", algo, "--critic", "ours") == (False, "margin", "margins", "left", "larger", h_max, 0.005)
+
+
 @pytest.mark.parametrize("algo", ["fisor", "lspc", "bcql", "trac"])
-def test_ours(algo):
-    assert form("--algo", algo, "--critic", "ours") == OURS
+def test_graded(algo):
+    assert form("--algo", algo, "--critic", "graded") == GRADED
 
 
 def test_a_flag_goes_over_the_form():
