@@ -42,14 +42,18 @@ class Unwatched:
 
     def rows(self, task: str, seed: int, out: Path, jobs: int, arms: set[str]) -> list[Row]:
         """The rows of these arms; of a run that failed there are none."""
-        grid = Grid(self.arms, [task], [seed], self.flags, out, collect=self.recorded)
+        looking = [(name, k) for name, k in self.looking if ahead(name, k) in arms]
+        needed = arms | {name for name, _ in looking} | ({self.model} if looking else set())
+        trained = [arm for arm in self.arms if arm.name in needed]
+        grid = Grid(trained, [task], [seed], self.flags, out, collect=self.recorded)
         print("\n".join(grid.train(jobs)), flush=True)
         runs = {run.arm.name: run for run in grid.runs if run.finished()}
-        model = next(_flag(run.words, "--dynamics") for run in grid.runs if run.arm.name == self.model)
-        wanted: list[tuple[Run, str, int, str | None]] = [(run, name, 0, None) for name, run in runs.items()]
-        if Path(model).exists():
-            wanted += [(runs[name], ahead(name, k), k, model) for name, k in self.looking if name in runs]
-        wanted = [one for one in wanted if one[1] in arms]
+        wanted: list[tuple[Run, str, int, str | None]] = [
+            (run, name, 0, None) for name, run in runs.items() if name in arms
+        ]
+        model = next((_flag(run.words, "--dynamics") for run in grid.runs if run.arm.name == self.model), None)
+        if model is not None and Path(model).exists():
+            wanted += [(runs[name], ahead(name, k), k, model) for name, k in looking if name in runs]
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             judged = [pool.submit(_judged, *one, self.first_seed) for one in wanted]
             return [row for one in judged for row in one.result()]

@@ -2,7 +2,8 @@
 
 The label says unsafe or safe; the margin of the cost function (costs/language/robustness.py) says by how much. In
 units of its own spread over the data and cut at one of them, it is the *danger* of a state: in [-1, 1], above 0 exactly
-where the label is 1. With the label alone (the paper's form) it is 1 or -1.
+where the label is 1. With the label alone (the paper's form) it is 1 or -1. Uncut, the margins of a rule that turns on
+which of two things is nearer jump all the time far from any danger, and these jumps are most of what there is to learn.
 
 A dynamics model of many entries is a poor judge of the few that the cost reads: on PointGoal1 one step of it errs more
 in the distance to the nearest hazard than standing still. So the margins can stand beside the observation as entries
@@ -25,7 +26,6 @@ from .dynamics import Dynamics
 CostLabel = Callable[[Tensor], Tensor]
 
 EDGE = 1e-3  # the least danger of an unsafe state: at a margin of 0 the label still counts
-WIDEST = 10.0  # spreads at which margins are cut
 LOOKED_AT = 10_000  # states, at most, that say which slopes change
 
 
@@ -129,21 +129,21 @@ class Danger:
         return self.margins_and_slopes(self.observation(states))[1]
 
     def margins_and_slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Margins (..., M) and changing slopes (..., S) of observations (..., obs_dim), in spreads of the margins."""
+        """Margins (..., M), cut, and changing slopes (..., S) of observations (..., obs_dim), in spreads."""
         assert isinstance(self.cost, CostFunction)
         assert self.spread is not None
         assert self.changing is not None
         margins, found = slopes(self.cost, observations)
         changing = (found / self.spread[:, None]).flatten(-2)[..., self.changing]
-        return (margins / self.spread).clamp(-WIDEST, WIDEST), changing
+        return (margins / self.spread).clamp(-1.0, 1.0), changing
 
     def _margins(self, observations: Tensor) -> Tensor:
-        """In units of their spread (..., M)."""
+        """In units of their spread and cut at one (..., M)."""
         assert isinstance(self.cost, CostFunction)
         found = robustness(self.cost, observations)
         assert found is not None
         assert self.spread is not None
-        return (found / self.spread).clamp(-WIDEST, WIDEST)
+        return (found / self.spread).clamp(-1.0, 1.0)
 
 
 def signed(unsafe: Tensor) -> Tensor:

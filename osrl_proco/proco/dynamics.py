@@ -25,6 +25,7 @@ from ..data.split import runs_apart
 from ..data.transitions import Transitions
 from .optim import adam
 
+JUMP = 5.0  # deviations of a margin's usual change at which its target is cut
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
 
@@ -120,6 +121,10 @@ class Dynamics(nn.Module):
             means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
             getattr(self, f"{name}_mean").copy_(torch.cat(means))
             getattr(self, f"{name}_std").copy_(floored(torch.cat(stds)))
+        for column in range(self.obs_dim - self.shape["margins"], self.obs_dim):
+            usual = _usual(data.next_observations[:, column] - data.observations[:, column])
+            self.target_mean[column] = 0.0
+            self.target_std[column] = torch.where(usual > 1e-6, usual, self.target_std[column])
 
     def _input_parts(self, data: Transitions, slopes: Tensor | None) -> Iterator[Tensor]:
         """Inputs (N, some columns), all columns one after the other, never many of a large dataset at a time."""
@@ -134,9 +139,13 @@ class Dynamics(nn.Module):
         yield data.rewards[:, None]
 
     def targets(self, data: Transitions) -> Tensor:
-        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward."""
+        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward. A margin that jumps
+        counts as `JUMP` at most, or the few jumps would be all that is learned of it."""
         change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
-        return (change - self.target_mean) / self.target_std
+        found = (change - self.target_mean) / self.target_std
+        margins = slice(self.obs_dim - self.shape["margins"], self.obs_dim)
+        found[:, margins] = found[:, margins].clamp(-JUMP, JUMP)
+        return found
 
     def slopes(self, observations: Tensor) -> Tensor | None:
         """What it reads beside states (..., obs_dim) and actions; None where that is nothing."""
@@ -244,6 +253,11 @@ def _member_by_member(
 def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:
     """The matrix in blocks of whole columns of at most `elements` numbers."""
     yield from matrix.split(max(1, elements // max(1, len(matrix))), dim=1)
+
+
+def _usual(change: Tensor) -> Tensor:
+    """Deviation of a change (N,) from 0 if it were normal, by what nine in ten do not exceed: jumps do not count."""
+    return change.abs().kthvalue(max(1, int(0.9 * len(change)))).values / 1.645
 
 
 def floored(std: Tensor) -> Tensor:

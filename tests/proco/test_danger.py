@@ -94,15 +94,16 @@ def test_the_model_reads_which_bin_is_the_largest_and_no_slope_that_never_change
 
 
 def test_a_model_that_reads_slopes_foresees_what_hangs_on_the_largest_bin(tmp_path):
-    """Here only the largest bin changes, by 0.1 up or down as the parity of its place says."""
+    """Here only the largest bin changes, by 0.02 up or down as the parity of its place says."""
+    rule = CostFunction('def cost(obs):\n    return obs["hazards_lidar"].amax(-1) >= 0.94\n', POINT)
     states = lidars(4000)
     place = states[:, LIDAR].argmax(1)
     after = states.clone()
-    after[torch.arange(4000), LIDAR.start + place] += 0.1 - 0.2 * (place % 2)
+    after[torch.arange(4000), LIDAR.start + place] += 0.02 - 0.04 * (place % 2)
     zeros = torch.zeros(4000)
     errors = {}
     for reads in (False, True):
-        one = Danger.fitted(NEAREST, states, graded=True, margins=True)
+        one = Danger.fitted(rule, states, graded=True, margins=True)
         torch.manual_seed(0)
         model = Dynamics(POINT.obs_dim + 1, 2, (32,), 2, 1, margins=1, slopes=16 * reads)
         if reads:
@@ -119,7 +120,7 @@ def test_a_model_that_reads_slopes_foresees_what_hangs_on_the_largest_bin(tmp_pa
         fit(model, data, epochs=12, progress=False)
         model.save(tmp_path / "model.pt")
         model, _ = Dynamics.load(tmp_path / "model.pt")
-        again = Danger.of_model(NEAREST, model)
+        again = Danger.of_model(rule, model)
         seen = model.follow(again.state(states[:500]).expand(1, -1, -1), torch.zeros(500, 2))[0]
         errors[reads] = float((seen[:, -1] - again.state(after[:500])[:, -1]).abs().mean())
     assert errors[True] < 0.5 * errors[False]
