@@ -25,6 +25,7 @@ from .dynamics import Dynamics
 
 CostLabel = Callable[[Tensor], Tensor]
 
+WIDEST = 10.0  # spreads at which what a critic reads of a margin is cut
 EDGE = 1e-3  # the least danger of an unsafe state: at a margin of 0 the label still counts
 LOOKED_AT = 10_000  # states, at most, that say which slopes change
 
@@ -129,13 +130,13 @@ class Danger:
         return self.margins_and_slopes(self.observation(states))[1]
 
     def margins_and_slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Margins (..., M), cut, and changing slopes (..., S) of observations (..., obs_dim), in spreads."""
+        """Margins (..., M), hardly cut, and changing slopes (..., S) of observations (..., obs_dim), in spreads."""
         assert isinstance(self.cost, CostFunction)
         assert self.spread is not None
         assert self.changing is not None
         margins, found = slopes(self.cost, observations)
         changing = (found / self.spread[:, None]).flatten(-2)[..., self.changing]
-        return (margins / self.spread).clamp(-1.0, 1.0), changing
+        return (margins / self.spread).clamp(-WIDEST, WIDEST), changing
 
     def _margins(self, observations: Tensor) -> Tensor:
         """In units of their spread and cut at one (..., M)."""

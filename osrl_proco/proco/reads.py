@@ -2,6 +2,7 @@
 
 Whether the robot drives at the nearest hazard is in a lidar of 16 bins, but hard to learn there: of 100 layouts a
 network learns by heart which were dangerous. The margin says how near the hazard is, its slopes which bin shows it.
+Each margin is read at several widths: a wide one to see danger coming, narrow ones for rules that jump far from it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from torch import Tensor
 from ..costs import CostFunction
 from .danger import Danger
 
+CUTS = 1.0, 0.3  # spreads at which a margin is cut, beside the whole of it
 KEPT = 3  # batches: of the policy, and the states that the critic's own leave and reach
 
 
 class Reads:
-    """Observations (..., obs_dim) -> margins and their changing slopes (..., width), in spreads of the margins."""
+    """Observations (..., obs_dim) -> margins, whole and cut, and their changing slopes (..., width), in spreads."""
 
     def __init__(self, danger: Danger) -> None:
         assert danger.changing is not None
         self._danger = danger
         self._last: list[tuple[Tensor, int, Tensor]] = []
-        self.width = danger.added + len(danger.changing)
+        self.width = (1 + len(CUTS)) * danger.added + len(danger.changing)
 
     @classmethod
     def fitted(cls, cost: CostFunction, observations: Tensor) -> Reads | None:
@@ -45,7 +47,8 @@ class Reads:
         for known, version, read in self._last:
             if known is observations and version == observations._version:
                 return read
-        read = torch.cat(self._danger.margins_and_slopes(observations), -1)
+        margins, slopes = self._danger.margins_and_slopes(observations)
+        read = torch.cat([margins, *(margins.clamp(-cut, cut) for cut in CUTS), slopes], -1)
         self._last = [*self._last[-(KEPT - 1) :], (observations, observations._version, read)]
         return read
 

@@ -23,10 +23,11 @@ def test_margin_and_slopes_of_the_nearest_hazard():
     one, states = reads(), lidars(5, seed=1)
     got = one(states) * one.state_dict()["spread"]
     nearest = states[:, LIDAR]
-    assert one.width == 17
-    spread = one.state_dict()["spread"].item()
-    assert torch.allclose(got[:, 0], (nearest.amax(1) - 0.9).clamp(-spread, spread))
-    assert torch.allclose(got[:, 1:], torch.nn.functional.one_hot(nearest.argmax(1), 16).float())
+    assert one.width == 19
+    spread, margin = one.state_dict()["spread"].item(), nearest.amax(1) - 0.9
+    for column, cut in enumerate((10, 1, 0.3)):
+        assert torch.allclose(got[:, column], margin.clamp(-cut * spread, cut * spread))
+    assert torch.allclose(got[:, 3:], torch.nn.functional.one_hot(nearest.argmax(1), 16).float())
     assert torch.equal(one(states[:, None].expand(-1, 3, -1))[:, 2], one(states))
 
 

@@ -50,8 +50,8 @@ def test_a_critic_that_reads_margins_comes_back_from_a_checkpoint(tmp_path, algo
     train(tmp_path / "cut", *flags, steps=25, algo=algo)
     assert main(["train", "--resume", str(tmp_path / "cut"), "--update_steps", "40"]) == 0
     whole, cut = (critic_of(load_policy(RunFolder(tmp_path / name), "cpu").agent) for name in ("whole", "cut"))
-    assert whole.reads.width == 1
+    assert whole.reads.width == 3
     assert all(map(torch.equal, whole.state_dict().values(), cut.state_dict().values()))
     states = torch.rand(10, 2)
     assert torch.equal(whole.value(states), cut.value(states))
-    assert len(whole.obs_mean) == 3
+    assert len(whole.obs_mean) == 5
