@@ -1,9 +1,9 @@
-"""What reward FISOR's twin pays for what cost, by how bad a violation is to its critic (h_max): docs/critic.md.
+"""What FISOR's twin earns and costs by how its critic is told of danger, beside `--critic ours`: docs/critic.md.
 
     python benchmarks/frontier.py --out runs/frontier --jobs 2
 
 Safe-only data, the last checkpoint, 20 episodes; a training seed and evaluation seeds that no other table reports, so
-that the choice of h_max is not made on what docs/proof.md shows. Goes on where it was stopped.
+that no choice is made on what docs/proof.md shows. Goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ from osrl_proco.tasks.task import load_task
 
 IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1")}
 ROWS = RawRows("frontier", tuple(IDS.values()))
-READS = ("--label", "margin", "--reads", "margins")
-
-
-def _twin(h_max: int) -> Arm:
-    """FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range."""
-    return Arm(f"h_max {h_max}", "fisor", True,
-               (*READS, "--h_max", str(h_max), "--cost_temperature", f"{5 * 26 / (h_max + 1):g}"))  # fmt: skip
-
-
+OURS = ("--critic", "ours")
 STUDY = Unwatched(
-    arms=[_twin(h_max) for h_max in (1, 4, 10, 25)],
+    arms=[
+        Arm("ours", "fisor", True, OURS),
+        Arm("reached", "fisor", True, (*OURS, "--h_of", "reached")),
+        Arm("graded", "fisor", True, (*OURS, "--h_of", "reached", "--graded", "true")),
+        # FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range.
+        Arm("h_max-4", "fisor", True, (*OURS, "--h_of", "reached", "--h_max", "4", "--cost_temperature", "26")),
+    ],
     looking=[],
-    model="h_max 25",
+    model="ours",
     flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
     first_seed=40_000,
     recorded=100,
@@ -45,12 +43,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/frontier"), help="folder of the runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[7])
     parser.add_argument("--tasks", nargs="+", default=list(IDS), choices=list(IDS))
+    parser.add_argument("--arms", nargs="+", default=STUDY.names(), choices=STUDY.names(), help="default: all")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that evaluate
     for seed in arguments.seeds:
         for name in arguments.tasks:
-            if missing := STUDY.missing(ROWS.read(), IDS[name], seed):
+            if missing := STUDY.missing(ROWS.read(), IDS[name], seed) & set(arguments.arms):
                 ROWS.merge(STUDY.rows(IDS[name], seed, arguments.out, arguments.jobs, missing))
     print(markdown(ROWS.read()))
 
