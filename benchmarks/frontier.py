@@ -27,8 +27,9 @@ STUDY = Unwatched(
         Arm("ours", "fisor", True, OURS),
         Arm("reached", "fisor", True, (*OURS, "--h_of", "reached")),
         Arm("graded", "fisor", True, (*OURS, "--h_of", "reached", "--graded", "true")),
-        # FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range.
-        Arm("h_max-4", "fisor", True, (*OURS, "--h_of", "reached", "--h_max", "4", "--cost_temperature", "26")),
+        Arm("expectile-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
+        Arm("reached-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached")),
+        Arm("graded-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached", "--graded", "true")),
     ],
     looking=[],
     model="ours",
