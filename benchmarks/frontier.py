@@ -28,6 +28,8 @@ STUDY = Unwatched(
         Arm("reached", "fisor", True, (*OURS, "--h_of", "reached")),
         Arm("graded", "fisor", True, (*OURS, "--h_of", "reached", "--graded", "true")),
         Arm("expectile-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
+        Arm("tau-.02", "fisor", True, (*OURS, "--feasibility_tau", "0.02")),
+        Arm("tau-.02-.7", "fisor", True, (*OURS, "--feasibility_tau", "0.02", "--expectile", "0.7")),
         Arm("reached-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached")),
         Arm("graded-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached", "--graded", "true")),
     ],
