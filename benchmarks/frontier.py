@@ -22,16 +22,15 @@ from osrl_proco.tasks.task import load_task
 IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1")}
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
+LABEL = (*OURS, "--graded", "none", "--h_of", "left")
 STUDY = Unwatched(
     arms=[
+        Arm("label", "fisor", True, LABEL),
+        Arm("reached", "fisor", True, (*LABEL, "--h_of", "reached")),
+        Arm("expectile-.7", "fisor", True, (*LABEL, "--expectile", "0.7")),
+        Arm("tau-.02", "fisor", True, (*LABEL, "--feasibility_tau", "0.02")),
+        Arm("all", "fisor", True, (*OURS, "--graded", "all")),
         Arm("ours", "fisor", True, OURS),
-        Arm("reached", "fisor", True, (*OURS, "--h_of", "reached")),
-        Arm("graded", "fisor", True, (*OURS, "--h_of", "reached", "--graded", "true")),
-        Arm("expectile-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
-        Arm("tau-.02", "fisor", True, (*OURS, "--feasibility_tau", "0.02")),
-        Arm("tau-.02-.7", "fisor", True, (*OURS, "--feasibility_tau", "0.02", "--expectile", "0.7")),
-        Arm("reached-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached")),
-        Arm("graded-.7", "fisor", True, (*OURS, "--expectile", "0.7", "--h_of", "reached", "--graded", "true")),
     ],
     looking=[],
     model="ours",

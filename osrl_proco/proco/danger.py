@@ -2,8 +2,10 @@
 
 The label says unsafe or safe; the margin of the cost function (costs/language/robustness.py) says by how much. In
 units of its own spread over the data and cut at one of them, it is the *danger* of a state: in [-1, 1], above 0 exactly
-where the label is 1. With the label alone (the paper's form) it is 1 or -1. Uncut, the margins of a rule that turns on
-which of two things is nearer jump all the time far from any danger, and these jumps are most of what there is to learn.
+where the label is 1. With the label alone (the paper's form) it is 1 or -1; graded `inside`, -1 where safe and between
+1 and 2 where unsafe, so that it shows the way out and its sign weighs as much as the label's. Uncut, the margins of a
+rule that turns on which of two things is nearer jump all the time far from any danger, and these jumps are most of what
+there is to learn.
 
 A dynamics model of many entries is a poor judge of the few that the cost reads: on PointGoal1 one step of it errs more
 in the distance to the nearest hazard than standing still. So the margins can stand beside the observation as entries
@@ -36,7 +38,7 @@ class Danger:
     Args:
         cost: the cost function, or with neither grades nor margins anything that labels observations.
         spread: the unit of each of its margins (M,).
-        graded: whether danger is the margin, or the label alone.
+        graded: where danger is the margin instead of the label alone: "none", "inside" danger, or "all".
         margins: whether the dynamics model's states hold margins and are labelled by them.
         changing: which of the M obs_dim slopes the model reads: those that change from state to state.
         caution: what is added to every graded danger, in spreads: a state counts as unsafe from so far before the
@@ -49,7 +51,7 @@ class Danger:
         obs_dim: int,
         *,
         spread: Tensor | None = None,
-        graded: bool = False,
+        graded: str = "none",
         margins: bool = False,
         caution: float = 0.0,
         changing: Tensor | None = None,
@@ -59,14 +61,14 @@ class Danger:
 
     @classmethod
     def fitted(
-        cls, cost: CostFunction, observations: Tensor, *, graded: bool, margins: bool, caution: float = 0.0
+        cls, cost: CostFunction, observations: Tensor, *, graded: str, margins: bool, caution: float = 0.0
     ) -> Danger:
         """With the margins' spread over recorded observations (N, obs_dim).
 
         Where the cost function has no margins (see `robustness`), neither grades nor margins, whatever was asked.
         """
         width = observations.shape[-1]
-        found = robustness(cost, observations) if graded or margins else None
+        found = robustness(cost, observations) if graded != "none" or margins else None
         if found is None:
             return cls(cost, width)
         std = found.std(0)
@@ -85,7 +87,7 @@ class Danger:
         obs_dim = dynamics.obs_dim - margins
         if not margins:
             return cls(cost, obs_dim)
-        made = cls(cost, obs_dim, spread=dynamics.spread, graded=True, margins=True)
+        made = cls(cost, obs_dim, spread=dynamics.spread, graded="all", margins=True)
         made.serve(dynamics)
         return made
 
@@ -111,19 +113,22 @@ class Danger:
     def recorded(self, observations: Tensor) -> Tensor:
         """Danger (...,) of recorded observations (..., obs_dim); without caution, its sign is the cost function's."""
         unsafe = self.cost(observations) > 0
-        if not self.graded:
+        if self.graded == "none":
             return signed(unsafe)
         danger = (self._margins(observations).amax(-1) + self.caution).clamp(-1.0, 1.0)
-        if self.caution:
-            return danger
-        return torch.where(unsafe, danger.clamp_min(EDGE), danger.clamp_max(-EDGE))
+        if not self.caution:
+            danger = torch.where(unsafe, danger.clamp_min(EDGE), danger.clamp_max(-EDGE))
+        return self._grade(danger)
 
     def imagined(self, states: Tensor) -> Tensor:
         """Danger (...,) of the model's states (..., obs_dim + M)."""
         if not self.margins:
             return self.recorded(states)
         largest = states[..., self.obs_dim :].amax(-1)
-        return (largest + self.caution).clamp(-1.0, 1.0) if self.graded else signed(largest)
+        return signed(largest) if self.graded == "none" else self._grade((largest + self.caution).clamp(-1.0, 1.0))
+
+    def _grade(self, danger: Tensor) -> Tensor:
+        return danger if self.graded == "all" else torch.where(danger > 0, 1.0 + danger, -1.0)
 
     def slopes(self, states: Tensor) -> Tensor:
         """The changing slopes (..., S) of the model's states, in spreads of their margin."""

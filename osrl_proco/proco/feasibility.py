@@ -23,7 +23,7 @@ from .reads import Reads
 
 
 class FeasibilityBatch(NamedTuple):
-    """Transitions with the danger, in [-1, 1] and above 0 where unsafe, of the state they leave and the one they reach.
+    """Transitions with the danger, in [-1, 2] and above 0 where unsafe, of the state they leave and the one they reach.
 
     `next_observations` is (N, obs_dim), or (K, N, obs_dim) where K models disagree on what comes next.
     """
@@ -76,7 +76,7 @@ class ProcoSettings:
 
 
 def violation(danger: Tensor, h_max: float) -> Tensor:
-    """h: danger in [-1, 1], its unsafe half stretched to `h_max`."""
+    """h: danger (danger.py), its unsafe part times `h_max`."""
     return torch.where(danger > 0, h_max * danger, danger)
 
 

@@ -31,13 +31,13 @@ class Reads:
     @classmethod
     def fitted(cls, cost: CostFunction, observations: Tensor) -> Reads | None:
         """With the spread over recorded observations (N, obs_dim); None where the cost function has no margins."""
-        danger = Danger.fitted(cost, observations, graded=True, margins=True)
+        danger = Danger.fitted(cost, observations, graded="all", margins=True)
         return cls(danger) if danger.margins else None
 
     @classmethod
     def of(cls, cost: CostFunction, obs_dim: int, state: dict[str, Any]) -> Reads:
         """As `state_dict` had it."""
-        return cls(Danger(cost, obs_dim, graded=True, margins=True, **state))
+        return cls(Danger(cost, obs_dim, graded="all", margins=True, **state))
 
     def state_dict(self) -> dict[str, Any]:
         return {"spread": self._danger.spread, "changing": self._danger.changing}

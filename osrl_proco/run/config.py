@@ -118,11 +118,12 @@ class ProcoConfig(RunConfig):
     # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
     # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
     ablation: str = "none"
-    # paper: its own form; ours: model and critic also read the cost function's margins; graded: experimental
-    # (configs/critics.yaml, docs/critic.md)
+    # paper: its own form; ours: with the cost function's margins; graded: experimental (configs/critics.yaml,
+    # docs/critic.md)
     critic: str = "paper"
-    # h from the cost function's margin, between -1 and h_max, or from its label alone: -1 or h_max
-    graded: bool = True
+    # h of a state: none: its label's, -1 or h_max; inside: -1 where safe, where unsafe h_max to twice that by the cost
+    # function's margin; all: by the margin everywhere, -1 to h_max
+    graded: str = "all"
     # Graded danger: counts as unsafe from so many spreads of the margin before the boundary on
     caution: float = 0.0
     # What labels an imagined state: the margin that the model predicts beside the observation (margin), or the cost
@@ -131,7 +132,7 @@ class ProcoConfig(RunConfig):
     # What the feasibility critic reads beside the observation: the cost function's margins and how they hang on it
     # (margins), or nothing (observation, the paper's)
     reads: str = "margins"
-    # Largest h of an unsafe state; the smallest of a safe one is -1
+    # h of an unsafe state (see graded); the smallest of a safe one is -1
     h_max: float = 1.0
     # Discount of the feasibility critic: danger more than about 1/(1-gamma) steps ahead is not called lost
     feasibility_gamma: float = 0.99

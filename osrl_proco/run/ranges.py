@@ -47,6 +47,7 @@ _ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
     "critic": ("graded", "ours", "paper"),
+    "graded": ("all", "inside", "none"),
     "label": ("margin", "observation"),
     "reads": ("margins", "observation"),
     "of_two": ("mean", "larger"),

@@ -19,7 +19,7 @@ DATA = torch.tensor([[4.0, 0.0], [8.0, 0.0]])  # gaps: deviation 2.828
 
 
 def danger(body='obs["gap"][..., 0] <= 1', **how):
-    how = {"graded": True, "margins": True, **how}
+    how = {"graded": "all", "margins": True, **how}
     return Danger.fitted(CostFunction(f"def cost(obs):\n    return {body}\n", TASK), DATA, **how)
 
 
@@ -39,9 +39,18 @@ def test_on_the_boundary_the_label_decides():
 
 
 def test_without_grades_the_label_alone():
-    one = danger(graded=False)
+    one = danger(graded="none")
     assert one.recorded(gaps(0.5, 1.0, 1.5)).tolist() == [1.0, 1.0, -1.0]
     assert one.imagined(one.state(gaps(0.5, 1.5))).tolist() == [1.0, -1.0]
+
+
+def test_graded_inside_danger_the_label_outside():
+    spread = DATA[:, 0].std().item()
+    one, states = danger(graded="inside"), gaps(1 - 0.5 * spread, 1 - 0.1 * spread, 1.0, 1.1, 100.0)
+    expected = pytest.approx([1.5, 1.1, 1 + EDGE, -1.0, -1.0], abs=1e-5)
+    assert one.recorded(states).tolist() == expected
+    states[2] -= 1e-3 * spread  # the model's states have margins alone
+    assert one.imagined(one.state(states)).tolist() == expected
 
 
 def test_the_models_states_hold_the_margins_and_are_labelled_by_them_alone():
@@ -62,7 +71,7 @@ def test_labels_of_the_observation_where_the_states_hold_no_margins():
 
 def test_a_function_without_margins_falls_back_to_its_labels():
     one = danger('((obs["gap"][..., 0] < 1).float() + (obs["velocity"][..., 0] > 1).float()).clamp(max=1)')
-    assert (one.graded, one.margins, one.added) == (False, False, 0)
+    assert (one.graded, one.margins, one.added) == ("none", False, 0)
     assert one.recorded(gaps(0.5, 2.0)).tolist() == [1.0, -1.0]
 
 
@@ -86,7 +95,7 @@ def lidars(count, seed=0):
 
 def test_the_model_reads_which_bin_is_the_largest_and_no_slope_that_never_changes():
     assert len(danger().changing) == 0
-    one = Danger.fitted(NEAREST, lidars(500), graded=True, margins=True)
+    one = Danger.fitted(NEAREST, lidars(500), graded="all", margins=True)
     assert one.changing.tolist() == list(range(LIDAR.start, LIDAR.stop))
     states = lidars(7, seed=1)
     read = one.slopes(one.state(states)) * one.spread
@@ -103,7 +112,7 @@ def test_a_model_that_reads_slopes_foresees_what_hangs_on_the_largest_bin(tmp_pa
     zeros = torch.zeros(4000)
     errors = {}
     for reads in (False, True):
-        one = Danger.fitted(rule, states, graded=True, margins=True)
+        one = Danger.fitted(rule, states, graded="all", margins=True)
         torch.manual_seed(0)
         model = Dynamics(POINT.obs_dim + 1, 2, (32,), 2, 1, margins=1, slopes=16 * reads)
         if reads:

@@ -32,6 +32,17 @@ def test_violation_is_h_max_or_minus_one():
     assert violation(signed(torch.tensor([0.0, 1.0])), 25.0).tolist() == [-1.0, 25.0]
 
 
+def test_inside_danger_the_action_that_leads_towards_the_way_out_is_the_better_one():
+    """Depth 1.4, an action goes to 1.3 or 1.5, from where a way out or none passes no deeper: by hand."""
+    batch = FeasibilityBatch(
+        torch.zeros(2, 1), torch.zeros(2, 1), torch.zeros(2, 1), torch.tensor([1.4, 1.4]), torch.tensor([1.3, 1.5]),
+        torch.zeros(2),
+    )  # fmt: skip
+    values = torch.tensor([-1.0, 20.0])
+    assert backup(batch, values, 0.9, 25.0, "reached").tolist() == pytest.approx([32.5, 37.5])
+    assert backup(batch, values, 0.9, 25.0, "left").tolist() == pytest.approx([35.0, 37.5])
+
+
 def test_graded_violation_stretches_the_unsafe_half():
     assert violation(torch.tensor([-0.5, 0.0, 0.5]), 4.0).tolist() == [-0.5, 0.0, 2.0]
 

@@ -12,7 +12,7 @@ from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import critic_of, load_policy
 
 FORM = ("graded", "label", "reads", "h_of", "of_two", "h_max", "feasibility_tau")
-GRADED = (True, "margin", "margins", "reached", "mean", 1.0, 0.02)
+GRADED = ("all", "margin", "margins", "reached", "mean", 1.0, 0.02)
 
 
 def form(*flags):
@@ -24,13 +24,21 @@ def form(*flags):
     ("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0), ("cdt", 1.0), ("bc", 1.0)]
 )
 def test_the_papers_form_is_the_default(algo, h_max):
-    assert form("--algo", algo) == (False, "observation", "observation", "left", "larger", h_max, 0.005)
+    assert form("--algo", algo) == ("none", "observation", "observation", "left", "larger", h_max, 0.005)
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
 
 @pytest.mark.parametrize(("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
 def test_ours_reads_margins(algo, h_max):
-    assert form("--algo", algo, "--critic", "ours") == (False, "margin", "margins", "left", "larger", h_max, 0.005)
+    assert form("--algo", algo, "--critic", "ours") == (
+        "inside",
+        "margin",
+        "margins",
+        "reached",
+        "larger",
+        h_max,
+        0.005,
+    )
 
 
 @pytest.mark.parametrize("algo", ["fisor", "lspc", "bcql", "trac"])
@@ -39,8 +47,8 @@ def test_graded(algo):
 
 
 def test_a_flag_goes_over_the_form():
-    changed = form("--algo", "fisor", "--h_max", "3", "--graded", "true")
-    assert changed == (True, "observation", "observation", "left", "larger", 3.0, 0.005)
+    changed = form("--algo", "fisor", "--h_max", "3", "--graded", "inside")
+    assert changed == ("inside", "observation", "observation", "left", "larger", 3.0, 0.005)
 
 
 @pytest.mark.parametrize("algo", ["bcql", "lspc"])
