@@ -31,6 +31,7 @@ STUDY = Unwatched(
         Arm("tau-.02", "fisor", True, (*LABEL, "--feasibility_tau", "0.02")),
         Arm("all", "fisor", True, (*OURS, "--graded", "all")),
         Arm("ours", "fisor", True, OURS),
+        Arm("ours-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
     ],
     looking=[],
     model="ours",
