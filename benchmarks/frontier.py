@@ -31,6 +31,8 @@ STUDY = Unwatched(
         Arm("tau-.02", "fisor", True, (*LABEL, "--feasibility_tau", "0.02")),
         Arm("all", "fisor", True, (*OURS, "--graded", "all")),
         Arm("ours", "fisor", True, OURS),
+        # FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range.
+        Arm("ours-100", "fisor", True, (*OURS, "--h_max", "100", "--cost_temperature", "1.29")),
         Arm("ours-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
     ],
     looking=[],
