@@ -55,10 +55,12 @@ def main() -> None:
                     SIMULATED.merge(SIMULATORS.rows(task, seed, arguments.out, arguments.jobs, missing))
         print(markdown(SIMULATED.read()))
         return
-    there = {row["arm"] for row in RAW.read()}
-    grid = Grid([a for a in ARMS if a.name not in there], TASKS, arguments.seeds or [7, 8, 9], FLAGS, arguments.out)
-    print("\n".join(grid.train(arguments.jobs)))
-    RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
+    for seed in arguments.seeds or [7, 8, 9]:
+        for task in RAW.tasks:
+            there = {row["arm"] for row in RAW.read() if (row["task"], row["seed"]) == (task, seed)}
+            grid = Grid([arm for arm in ARMS if arm.name not in there], [task], [seed], FLAGS, arguments.out)
+            print("\n".join(grid.train(arguments.jobs)))
+            RAW.merge(row for run in grid.runs if run.finished() for row in rows_of(run))
     print(markdown(RAW.read()))
 
 

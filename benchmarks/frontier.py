@@ -2,8 +2,8 @@
 
     python benchmarks/frontier.py --out runs/frontier --jobs 2
 
-Safe-only data, the last checkpoint, 20 episodes; a training seed and evaluation seeds that no other table reports, so
-that no choice is made on what docs/proof.md shows. Goes on where it was stopped.
+Safe-only data, the last checkpoint, 20 episodes; a training seed and evaluation seeds that docs/proof.md does not
+report. Goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ STUDY = Unwatched(
         # FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range.
         Arm("ours-100", "fisor", True, (*OURS, "--h_max", "100", "--cost_temperature", "1.29")),
         Arm("ours-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
+        Arm("caution-.3", "fisor", True, (*OURS, "--caution", "0.3")),
+        Arm("caution-.6", "fisor", True, (*OURS, "--caution", "0.6")),
     ],
     looking=[],
     model="ours",

@@ -98,6 +98,8 @@ class RunFolder:
         config = read_mapping(file)
         if "algo" not in config or "task" not in config:
             raise UserError(f"{file}: damaged; it must be the config.yaml that osrl-proco train wrote")
+        if isinstance(config.get("graded"), bool):  # as runs before 0dd5d06 wrote it
+            config["graded"] = "all" if config["graded"] else "none"
         return config
 
     def facts(self) -> dict[str, Any]:
