@@ -122,9 +122,9 @@ def _in_processes(work: partial[None], jobs: Iterable[int], workers: int) -> Ite
     # Spawned, not forked: a simulator's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_follow_parent) as pool:
-        with _interrupts_held():  # submitting starts the workers
-            futures = [pool.submit(work, job) for job in jobs]
         try:
+            with _deaf_to_interrupts():  # submitting starts the workers
+                futures = [pool.submit(work, job) for job in jobs]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -137,8 +137,8 @@ def _in_processes(work: partial[None], jobs: Iterable[int], workers: int) -> Ite
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment. Processes started meanwhile never see it, not even while they import."""
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started by this thread meanwhile never see Ctrl-C, not even while they import."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -151,7 +151,7 @@ def _interrupts_held() -> Iterator[None]:
 
 def _follow_parent() -> None:
     """In a worker: leave Ctrl-C to the parent, and do not outlive it when it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be blocked
     parent = multiprocessing.parent_process()
     assert parent is not None
 
