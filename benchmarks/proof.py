@@ -3,9 +3,9 @@
     python benchmarks/proof.py --out runs/proof --jobs 2 --seeds 0
 
 Behaviour cloning, FISOR and FISOR's twin on the safe-only half of recordings of the scripted drivers; the clone and
-the twin also with look-ahead, which is ours. The last checkpoint, 20 episodes on evaluation seeds that no choice was
-made on. One task and seed after the other, the paper's 17 tasks first; rows are written after each, and those that are
-there are not made again, so it may be stopped at any time and goes on from the rows. `--report` trains nothing.
+the twin also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after the other, the
+paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it may be stopped
+at any time and goes on from the rows. `--report` trains nothing.
 """
 
 from __future__ import annotations

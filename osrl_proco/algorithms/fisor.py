@@ -80,6 +80,7 @@ class FISOR(Agent):
                 h_of="reached",
                 of_two="larger",
                 polyak=config.tau,
+                hold=1,
             )
             self.cost = FeasibilityLearner.create(
                 obs_dim, act_dim, settings, device, lr=config.critic_lr, network=_xavier

@@ -49,6 +49,7 @@ class ProcoSettings:
     of_two: which of the two Q counts, the "larger" (the paper's) or their "mean". The larger of two errs upwards by
         their disagreement, at every step of the backup, and calls feasible states lost.
     reads: what the critic reads beside the observation; None: nothing.
+    hold: steps that a transition takes (held.py); the discount is that of so many.
     """
 
     h_max: float = 1.0
@@ -59,6 +60,7 @@ class ProcoSettings:
     of_two: str = "larger"
     polyak: float = 0.005
     reads: Reads | None = None
+    hold: int = 1
 
     @classmethod
     def of(cls, config: Any, reads: Reads | None = None) -> ProcoSettings:
@@ -72,6 +74,7 @@ class ProcoSettings:
             config.of_two,
             config.feasibility_tau,
             reads,
+            1 if config.ablation == "without_model" else config.hold,
         )
 
 
@@ -234,7 +237,8 @@ class FeasibilityLearner:
         loss_v = expectile_loss(target_q - value, s.expectile, reverse=True)
         self._step(loss_v)
         with torch.no_grad():
-            goal = backup(batch, critic.value(batch.next_observations), s.feasibility_gamma, s.h_max, s.h_of)
+            discount = s.feasibility_gamma**s.hold
+            goal = backup(batch, critic.value(batch.next_observations), discount, s.h_max, s.h_of)
         q = critic.q_values(batch.observations, batch.actions)
         loss_q = ((q - goal) ** 2).mean(1).sum()
         self._step(loss_q)

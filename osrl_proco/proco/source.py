@@ -13,6 +13,7 @@ from ..data.transitions import Transitions
 from .danger import CostLabel, Danger, signed
 from .dynamics import Dynamics
 from .feasibility import FeasibilityBatch
+from .held import held_on, held_rollout
 from .rollout import ActFor, ImaginedBuffer, branched_rollout
 
 
@@ -28,6 +29,7 @@ class SourceSettings:
     rollout_repeats: int = 10
     rollout_noise: float = 0.1
     rollout_buffer: int = 200_000
+    hold: int = 1
     full_model: bool = False  # the ablation: keep every branch, and train everything on them
 
     @classmethod
@@ -35,7 +37,7 @@ class SourceSettings:
         """The settings of a run, its ablation applied (names as in the paper's table 9)."""
         given = {name: getattr(config, name) for name in cls.__dataclass_fields__ if name != "full_model"}
         changed: dict[str, dict[str, Any]] = {
-            "without_model": {"model_share": 0.0, "conservative_backup": "label"},
+            "without_model": {"model_share": 0.0, "conservative_backup": "label", "hold": 1},
             "full_model": {"full_model": True},
             "without_relabel": {"relabel": False},
             "deterministic_rollout": {"rollout_noise": 0.0},
@@ -80,6 +82,9 @@ class FeasibilityData:
         if self.imagines:
             widths = data.observations.shape[1], data.actions.shape[1]
             self.imagined = ImaginedBuffer(settings.rollout_buffer, *widths, data.observations.device)
+        if settings.hold > 1 and dynamics is not None and danger is not None:
+            generator = torch.Generator(data.actions.device).manual_seed(0)
+            self._recorded = held_on(self._recorded, dynamics, danger, settings.hold, generator)
 
     @property
     def imagines(self) -> bool:
@@ -98,21 +103,44 @@ class FeasibilityData:
             drawn = torch.randint(
                 len(self._starts), (settings.rollout_batch,), generator=generator, device=self._starts.device
             )
-            branches, rewards, figures = branched_rollout(
+            starts = self._recorded.observations[self._starts[drawn]]
+            branches, rewards, figures = self._imagine(act, starts, generator)
+            imagined.add(branches, rewards)
+            rounds.append(figures)
+        means = {k: float(torch.tensor([r[k] for r in rounds]).nanmean()) for k in rounds[0]}
+        return {**means, "rollout/kept": float(imagined.size)}
+
+    def _imagine(
+        self, act: ActFor, starts: Tensor, generator: torch.Generator
+    ) -> tuple[FeasibilityBatch, Tensor, dict[str, float]]:
+        """Imagined transitions from observations (N, obs_dim), their rewards and figures."""
+        settings = self._settings
+        assert self._dynamics is not None
+        assert self._danger is not None
+        if settings.hold == 1:
+            return branched_rollout(
                 self._dynamics,
                 self._danger,
                 act,
-                self._recorded.observations[self._starts[drawn]],
+                starts,
                 horizon=settings.rollout_length,
                 noise=settings.rollout_noise,
                 max_action=self._max_action,
                 generator=generator,
                 keep_all=settings.full_model,
             )
-            imagined.add(branches, rewards)
-            rounds.append(figures)
-        means = {k: float(torch.tensor([r[k] for r in rounds]).nanmean()) for k in rounds[0]}
-        return {**means, "rollout/kept": float(imagined.size)}
+        rows, figures = held_rollout(
+            self._dynamics,
+            self._danger,
+            act,
+            starts,
+            length=settings.rollout_length,
+            steps=settings.hold,
+            noise=settings.rollout_noise,
+            max_action=self._max_action,
+            generator=generator,
+        )
+        return rows, torch.zeros_like(rows.danger), figures
 
     def batch(self, size: int, generator: torch.Generator) -> FeasibilityBatch:
         """A batch of `size` recorded transitions and, beside them, imagined ones in the proportion that the two

@@ -142,6 +142,9 @@ class ProcoConfig(RunConfig):
     h_of: str = "reached"
     # Which of the feasibility critic's two Q counts: their mean, or the larger (the paper's)
     of_two: str = "mean"
+    # Steps for which an action is held in the dynamics model before the feasibility critic judges it (1: the paper's).
+    # As many as it takes to stop
+    hold: int = 1
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)
@@ -168,7 +171,7 @@ class ProcoConfig(RunConfig):
     rollout_every: int = 1000
     # Rollouts: states they start from, B
     rollout_batch: int = 10_000
-    # Rollouts: steps, k
+    # Rollouts: steps, k; with --hold, actions held one after the other while in danger
     rollout_length: int = 3
     # Rollouts: repetitions, R
     rollout_repeats: int = 10

@@ -17,7 +17,7 @@ _POSITIVE = (
     "dynamics_epochs", "dynamics_batch", "dynamics_patience", "rollout_every", "rollout_batch", "rollout_length",
     "rollout_repeats", "rollout_buffer", "sample_action_num", "num_samples_mmd_match", "num_q", "num_qc", "num_nu",
     "num_chi", "latent_dim", "critic_batch_size", "lr_warmup_steps", "contrast_lr_factor", "h_max",
-    "segment_steps", "num_pairs", "multiplier_max", "lost_alpha",
+    "segment_steps", "num_pairs", "multiplier_max", "lost_alpha", "hold",
     "report_cost_limit", "episode_len", "reward_scale", "cost_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
@@ -33,7 +33,7 @@ _NOT_NEGATIVE = (
 # What no machine holds, or needs, is a slip of the keyboard (or a stranger's config).
 _AT_MOST = {
     "batch_size": 10**7, "dynamics_batch": 10**7, "rollout_batch": 10**7, "rollout_buffer": 10**9, "members": 1000,
-    "num_q": 100, "num_qc": 100, "num_pairs": 10**7, "sample_action_num": 10**4, "rollout_length": 10**5,
+    "num_q": 100, "num_qc": 100, "num_pairs": 10**7, "sample_action_num": 10**4, "rollout_length": 10**5, "hold": 10**4,
     "num_layers": 100, "seq_len": 10**5, "embedding_dim": 2**16,
 }  # fmt: skip
 WIDEST = 2**16  # of a hidden layer
@@ -92,6 +92,18 @@ def check(config: ProcoConfig) -> None:
         raise UserError("--ablation full_model: bc clones recorded actions; imagined ones are nobody's")
     if config.conservative_backup == "max" and config.model_share == 0:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
+    if config.hold > 1:
+        _check_hold(config)
+
+
+def _check_hold(config: ProcoConfig) -> None:
+    if config.model_share == 0:
+        raise UserError(f"--hold {config.hold}: needs the dynamics model; give --model_share above 0, or --hold 1")
+    if config.conservative_backup == "max":
+        raise UserError(f"--hold {config.hold}: judges the way by the worst elite already; --conservative_backup label")
+    if config.ablation == "full_model":
+        raise UserError(f"--hold {config.hold}: policies cannot learn from steps of that length; --ablation full_model "
+                        "needs --hold 1")  # fmt: skip
 
 
 def _check_one(name: str, value: Any) -> None:

@@ -76,10 +76,14 @@ def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
         raise UserError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
     settings: dict[str, Any] = {}
     critic = str(chosen.get("critic", ProcoConfig.critic))
-    layers = [("families.yaml", family), (f"presets/{preset}.yaml", family), ("critics.yaml", critic)]
-    for file, name in layers:
+    layers = [
+        ("families.yaml", ["any", family]),
+        (f"presets/{preset}.yaml", ["any", family]),
+        ("critics.yaml", ["any", critic, f"{critic}-{family}"]),
+    ]
+    for file, names in layers:
         blocks = read_mapping(CONFIGS / file)
-        for block in (blocks.get("any") or {}, blocks.get(name) or {}):
+        for block in (blocks.get(name) or {} for name in names):
             settings |= {**(block.get("all") or {}), **(block.get(algo) or {})}
     return settings
 

@@ -41,6 +41,18 @@ def test_ours_reads_margins(algo, h_max):
     )
 
 
+@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 3.0), ("bcql", 1.0)])
+def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
+    def held(task, *flags):
+        config = settings.parse(["--algo", algo, "--task", task, "--critic", "ours", *flags])
+        return config.hold, config.feasibility_gamma, config.h_max, config.label
+
+    assert held("PointGoal1") == held("PointGoal1", "--preset", "laptop") == (15, 0.8, h_max, "margin")
+    assert held("PointGoal1", "--hold", "1")[0] == 1
+    assert held("HopperVelocity")[0] == 1
+    assert settings.parse(["--algo", algo, "--task", "PointGoal1"]).hold == 1
+
+
 @pytest.mark.parametrize("algo", ["fisor", "lspc", "bcql", "trac"])
 def test_graded(algo):
     assert form("--algo", algo, "--critic", "graded") == GRADED
