@@ -22,20 +22,28 @@ from osrl_proco.tasks.task import load_task
 IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1")}
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
-LABEL = (*OURS, "--graded", "none", "--h_of", "left")
+STEP = (
+    *OURS, "--hold", "1", "--feasibility_gamma", "0.9", "--expectile", "0.9", "--h_max", "25", "--model_share", "0.5",
+    "--rollout_every", "2000", "--rollout_batch", "2000", "--rollout_length", "3",
+)  # fmt: skip
+LABEL = (*STEP, "--graded", "none", "--h_of", "left")
 STUDY = Unwatched(
     arms=[
-        Arm("label", "fisor", True, LABEL),
         Arm("reached", "fisor", True, (*LABEL, "--h_of", "reached")),
         Arm("expectile-.7", "fisor", True, (*LABEL, "--expectile", "0.7")),
         Arm("tau-.02", "fisor", True, (*LABEL, "--feasibility_tau", "0.02")),
-        Arm("all", "fisor", True, (*OURS, "--graded", "all")),
-        Arm("ours", "fisor", True, OURS),
+        Arm("all", "fisor", True, (*STEP, "--graded", "all")),
+        Arm("step", "fisor", True, STEP),
         # FISOR's temperature of 5 is for an h between -1 and 25: the same weights for another range.
-        Arm("ours-100", "fisor", True, (*OURS, "--h_max", "100", "--cost_temperature", "1.29")),
-        Arm("ours-.7", "fisor", True, (*OURS, "--expectile", "0.7")),
-        Arm("caution-.3", "fisor", True, (*OURS, "--caution", "0.3")),
-        Arm("caution-.6", "fisor", True, (*OURS, "--caution", "0.6")),
+        Arm("step-100", "fisor", True, (*STEP, "--h_max", "100", "--cost_temperature", "1.29")),
+        Arm("step-.7", "fisor", True, (*STEP, "--expectile", "0.7")),
+        Arm("caution-.3", "fisor", True, (*STEP, "--caution", "0.3")),
+        Arm("caution-.6", "fisor", True, (*STEP, "--caution", "0.6")),
+        Arm("ours", "fisor", True, OURS),
+        Arm("ours-far", "fisor", True, (*OURS, "--feasibility_gamma", "0.95")),
+        Arm("ours-25", "fisor", True, (*OURS, "--h_max", "25")),
+        Arm("ours-once", "fisor", True, (*OURS, "--rollout_length", "1")),
+        Arm("ours-30", "fisor", True, (*OURS, "--hold", "30")),
     ],
     looking=[],
     model="ours",

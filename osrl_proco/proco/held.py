@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .danger import Danger
 from .dynamics import Dynamics
@@ -33,7 +34,8 @@ def hold(
     the largest of any elite, so that a state counts as unsafe where any says so.
     """
     ends, ways = [], []
-    for start, action in zip(starts.split(BLOCK), actions.split(BLOCK), strict=True):
+    blocks = list(zip(starts.split(BLOCK), actions.split(BLOCK), strict=True))
+    for start, action in tqdm(blocks, desc="Actions held", delay=5, leave=False):
         state = danger.state(start).expand(len(dynamics.elites), -1, -1)
         found = []
         for _ in range(steps):
