@@ -35,10 +35,10 @@ def robustness(cost: CostFunction, states: Tensor) -> Tensor | None:
     """
     blocks = []
     for block in states.reshape(-1, states.shape[-1]).split(BLOCK):
-        columns = _margins(cost, block)
+        columns = _columns(cost, block)
         if columns is None:
             return None
-        blocks.append(columns)
+        blocks.append(torch.stack(columns, 1))
     return torch.cat(blocks).reshape(*states.shape[:-1], -1)
 
 
@@ -51,12 +51,13 @@ def slopes(cost: CostFunction, states: Tensor) -> tuple[Tensor, Tensor]:
     for block in states.reshape(-1, states.shape[-1]).split(BLOCK):
         with torch.enable_grad():
             entries = block.detach().requires_grad_()
-            columns = _margins(cost, entries)
+            columns = _columns(cost, entries)
             if columns is None:
                 raise ValueError("a cost function without margins has no slopes")
-            rows = [_gradient(column, entries) for column in columns.unbind(1)]
+            # One after the other, not of the stack: through it each would go back through all of them.
+            rows = [_gradient(column, entries) for column in columns]
         changes = torch.nan_to_num(torch.stack(rows, 1), nan=0.0, posinf=0.0, neginf=0.0)
-        blocks.append((columns.detach(), changes))
+        blocks.append((torch.stack(columns, 1).detach(), changes))
     margins, found = (torch.cat(parts) for parts in zip(*blocks, strict=True))
     shape = states.shape[:-1]
     return margins.reshape(*shape, -1), found.reshape(*shape, -1, states.shape[-1])
@@ -69,16 +70,17 @@ def _gradient(column: Tensor, entries: Tensor) -> Tensor:
     return torch.zeros_like(entries) if found is None else found
 
 
-def _margins(cost: CostFunction, block: Tensor) -> Tensor | None:
-    """Margins (N, M) of states (N, obs_dim)."""
+def _columns(cost: CostFunction, block: Tensor) -> list[Tensor] | None:
+    """Margins, each (N,), of states (N, obs_dim)."""
     carrying = _Carrying(cost.task, block)
     parts = carrying.parts_of(carrying.run(cost.tree))
     if parts is None:
         return None
     if len(parts) > PARTS:
         parts = (_largest(parts),)
-    columns = torch.stack([p.expand(len(block)) for p in parts], 1)
-    return torch.nan_to_num(columns, nan=FAR, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
+    return [
+        torch.nan_to_num(part.expand(len(block)), nan=FAR, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR) for part in parts
+    ]
 
 
 class _Carrying(Evaluation):
