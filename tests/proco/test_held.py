@@ -14,7 +14,7 @@ from osrl_proco.core.errors import UserError
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.envs import BrakeEnv
 from osrl_proco.proco.danger import Danger
-from osrl_proco.proco.feasibility import FeasibilityBatch, backup
+from osrl_proco.proco.feasibility import FeasibilityBatch, ProcoSettings, backup
 from osrl_proco.proco.held import along, held_on, held_rollout, hold
 from osrl_proco.proco.source import FeasibilityData, SourceSettings
 from osrl_proco.run import settings
@@ -163,3 +163,11 @@ def test_the_critics_data_are_held_recorded_and_imagined():
 def test_what_cannot_be_held_is_said(flags, named):
     with pytest.raises(UserError, match=named):
         settings.parse(["--algo", "fisor", "--task", "OfflineBrake", "--hold", "5", *flags])
+
+
+def test_without_the_model_nothing_is_held():
+    config = settings.parse(
+        ["--algo", "fisor", "--task", "PointGoal1", "--critic", "ours", "--ablation", "without_model"]
+    )
+    assert config.hold == 15
+    assert SourceSettings.of(config).hold == ProcoSettings.of(config).hold == 1
