@@ -3,9 +3,9 @@
     python benchmarks/proof.py --out runs/proof --jobs 2 --seeds 0
 
 Behaviour cloning, FISOR and BCQ-Lag with their twins on the safe-only half of recordings of the scripted drivers; the
-clone and FISOR's twin also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after the other, the
-paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it may be stopped
-at any time and goes on from the rows. `--report` trains nothing.
+clone and FISOR's twin also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after
+the other, the paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it
+may be stopped at any time and goes on from the rows. `--report` trains nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +56,16 @@ NOTES = """## What is behind it
   out of hazards that every earlier form drove into. **The price is reward**: of 16 actions it takes the one that is
   furthest from danger, at every step, and mostly goes nowhere. Behaviour cloning with look-ahead keeps more of the
   reward.
-@@TASKS@@
+- **Where it fails.** On PointButton1 the critic does not know in time: its cost function joins more than a dozen
+  comparisons, with moving things among them, the model foresees two thirds of that danger, and in a replay V was
+  above 0 ten steps ahead in 8 of 14 cases (no rows kept). On PointGoal2 three quarters of the episodes are clean and
+  the rest stay in danger, one for 761 steps: from inside 15 steps rarely lead out, Q then hardly differs between
+  actions, and the data hold nothing there. CarGoal2's two costly episodes and some of PointPush2's, CarPush2's and
+  CarButton1's are of that kind too.
+- **Hosts that choose among many actions gain, others little.** BCQ-Lag's twin takes of 32 samples the likeliest that
+  loses no safety. CAPS chooses among its heads and LSPC follows one policy: on CarGoal1 (seed 7, evaluation seeds
+  from 40,000 on, 3,000 updates, stock to twin; no rows kept) CAPS cost 3.52 to 2.30 at a reward of .53 to .44, LSPC
+  4.59 to 3.91 at .46 to .40.
 - **What was seen before.** The settings of the present form were found on seed 7 and evaluation seeds from 40,000 on
   of PointGoal1 and CarGoal1. But that a new form was needed was known from the rows of earlier ones, below, on the
   seeds of this table: their tasks are no blind test. The others are.
@@ -75,7 +84,6 @@ NOTES = """## What is behind it
   change between, but the commit of the first four tasks' stock rows, 90383dd, is what their code lay on top of,
   uncommitted.
 """
-TASKS = """- **Button tasks**: see below."""
 
 
 def main() -> None:
@@ -139,7 +147,7 @@ On those of the paper's 17 tasks that the twin has been run on ({twins}):
 
 {ROWS.table()}
 {note}
-{NOTES.replace("@@TASKS@@", TASKS).replace("@@EARLIER@@", markdown(read_rows(RESULTS / "proof-earlier.csv")))}"""
+{NOTES.replace("@@EARLIER@@", markdown(read_rows(RESULTS / "proof-earlier.csv")))}"""
 
 
 if __name__ == "__main__":
