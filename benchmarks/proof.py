@@ -136,7 +136,7 @@ def document(rows: list[Row]) -> str:
 Written by `python benchmarks/proof.py`; the raw rows, one for each episode, are in
 `benchmarks/results/proof_<task>.csv`. Machine: 2 cores, CPU; {rows[0]["versions"]}. Data: {STUDY.recorded} episodes of
 the scripted drivers for each task (`data collect`, seed 0), not DSRL's; every transition that touches an unsafe state
-is taken out. Settings: `--preset laptop`, 3,000 updates (the clone 6,000), the twin with `--critic ours` ([what that
+is taken out. Settings: `--preset laptop`, 3,000 updates (the clone 6,000), the twins with `--critic ours` ([what that
 is](critic.md)), the cost functions of the library, the last checkpoint, training seed{"s" * (len(seeds) > 1)}
 {", ".join(map(str, seeds))}, {EPISODES} episodes on seeds from {STUDY.first_seed} on. *-ahead{AHEAD}: the same policy
 with `--lookahead {AHEAD}`, which is ours and not the paper's. Reward is in DSRL's scale, cost over 10; ± is half of the
