@@ -80,6 +80,9 @@ NOTES = """## What is behind it
 
 @@EARLIER@@
 
+- **Stopped.** PointButton2 and CarButton2 were put last when the rows of PointButton1 were there, so that the
+  velocity tasks came first, and stopped before they had rows; they may well be as bad. The twin's look-ahead on
+  PointGoal2 was stopped too.
 - **One seed** gives no interval, and averages are over the tasks that an arm has: the table is a first look. Stock
   rows of nine tasks are of earlier commits than the twins' (their column says which); the code of stock runs did not
   change between, but the commit of the first four tasks' stock rows, 90383dd, is what their code lay on top of,
