@@ -100,6 +100,7 @@ class RunFolder:
             raise UserError(f"{file}: damaged; it must be the config.yaml that osrl-proco train wrote")
         if isinstance(config.get("graded"), bool):  # as runs before 0dd5d06 wrote it
             config["graded"] = "all" if config["graded"] else "none"
+        config.setdefault("hold", 1)  # which runs before fdb2e48 did not know
         return config
 
     def facts(self) -> dict[str, Any]:

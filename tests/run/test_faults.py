@@ -297,11 +297,12 @@ def test_sizes_that_the_checkpoint_does_not_have_are_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("graded", ["true", "false"])
-def test_runs_that_say_graded_true_or_false_are_still_read(tmp_path, graded):
+def test_runs_that_say_graded_true_or_false_and_nothing_of_hold_are_still_read(tmp_path, graded):
     folder = tmp_path / "run"
     train(folder, steps=10)
     config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("graded: none", f"graded: {graded}"))
+    config.write_text(config.read_text().replace("graded: none", f"graded: {graded}").replace("hold: 1\n", ""))
+    assert "hold:" not in config.read_text()
     assert RunFolder(folder).read_config()["graded"] == {"true": "all", "false": "none"}[graded]
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1"]) == 0
 
