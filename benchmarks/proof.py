@@ -145,8 +145,9 @@ the scripted drivers for each task (`data collect`, seed 0), not DSRL's; every t
 is taken out. Settings: `--preset laptop`, 3,000 updates (the clone 6,000), the twins with `--critic ours` ([what that
 is](critic.md)), the cost functions of the library, the last checkpoint, training seed{"s" * (len(seeds) > 1)}
 {", ".join(map(str, seeds))}, {EPISODES} episodes on seeds from {STUDY.first_seed} on, with each further training seed
-{APART} higher. *-ahead{AHEAD}: the same policy with `--lookahead {AHEAD}`, which is ours and not the paper's. Reward is in DSRL's scale, cost over 10; ± is half of the
-95 % interval over seeds (Student's t; none for one seed); bold: safe (a cost of 1 or less).
+{APART} higher. *-ahead{AHEAD}: the same policy with `--lookahead {AHEAD}`, which is ours and not the paper's. Reward is
+in DSRL's scale, cost over 10; ± is half of the 95 % interval over seeds (Student's t; none for one seed); bold: safe (a
+cost of 1 or less).
 
 On those of the paper's 17 tasks that the twin has been run on ({twins}):
 
