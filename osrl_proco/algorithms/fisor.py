@@ -51,8 +51,8 @@ class FISOR(Agent):
     """FISOR, and with `config.proco` its twin."""
 
     def __init__(self, config: Any, problem: Problem) -> None:
-        if config.select not in ("minqc", "maxq", "allowed"):
-            raise UserError(f"select: minqc, maxq or allowed, not {config.select!r}")
+        if config.select not in ("minqc", "maxq", "allowed", "first"):
+            raise UserError(f"select: minqc, maxq, allowed or first, not {config.select!r}")
         if len(set(config.a_hidden_sizes)) != 1:
             raise UserError(f"a_hidden_sizes: FISOR's residual blocks all have one width, not {config.a_hidden_sizes}")
         self.config, self.problem = config, problem
@@ -193,9 +193,17 @@ class FISOR(Agent):
         count = noise.shape[1]
         repeated = observations.repeat_interleave(count, 0)
         candidates = self.sample(repeated, noise.flatten(0, 1))
-        safety = -self.cost.target.q(repeated, candidates) if self.config.select != "maxq" else None
-        worth = self.reward.target_q(repeated, candidates) if self.config.select != "minqc" else None
-        best = _best(safety, worth, count)
+        select = self.config.select
+        if select == "first" and not self.config.proco:
+            select = "minqc"
+        safety = -self.cost.target.q(repeated, candidates) if select != "maxq" else None
+        worth, least = None, 0.0
+        if select in ("maxq", "allowed"):
+            worth = self.reward.target_q(repeated, candidates)
+        elif select == "first":  # the samples come in no order: the first is what the policy does by itself
+            worth = -torch.arange(count, device=candidates.device).to(candidates).repeat(len(observations))
+            least = -(self.config.recover or 0.0)
+        best = _best(safety, worth, count, least)
         return candidates.view(len(observations), count, -1)[torch.arange(len(best), device=best.device), best]
 
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
@@ -218,18 +226,18 @@ class FISOR(Agent):
         return parts if self.return_scale is None else {**parts, "return_scale": self.return_scale}
 
 
-def _best(safety: Tensor | None, worth: Tensor | None, count: int) -> Tensor:
+def _best(safety: Tensor | None, worth: Tensor | None, count: int, least: float = 0.0) -> Tensor:
     """Of each state's `count` candidates the index (N,) of the one to take.
 
     The safest, or the worthiest; where both are given (each (N count,)), the worthiest of those whose safety is not
-    below 0, if there is one, else the safest.
+    below `least`, if there is one, else the safest.
     """
     if worth is None or safety is None:
         one = safety if worth is None else worth
         assert one is not None
         return one.view(-1, count).argmax(1)
     safety, worth = safety.view(-1, count), worth.view(-1, count)
-    allowed = safety >= 0
+    allowed = safety >= least
     among = worth.masked_fill(~allowed, -torch.inf).argmax(1)
     return torch.where(allowed.any(1), among, safety.argmax(1))
 

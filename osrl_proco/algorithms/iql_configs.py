@@ -51,8 +51,9 @@ class FISORConfig:
     cost_floor: float = 0.0
     # Actions drawn per state, of which one is chosen
     num_samples: int = 16
-    # Which of them: that of the lowest feasibility Q (minqc), of the highest reward Q (maxq), or of the highest reward
-    # Q among those of a feasibility Q of at most 0, if any, else minqc (allowed)
+    # Which of them: that of the lowest feasibility Q (minqc), of the highest reward Q (maxq), of the highest reward Q
+    # among those of a feasibility Q of at most 0 (allowed), or, twin only, the first of a feasibility Q of at most
+    # --recover, by default 0 (first); the last two take the lowest feasibility Q where there is none
     select: str = "minqc"
     # With PROCO: updates between rollouts, E
     rollout_every: int = 10_000

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..core.random import RowNoise
 from .danger import Danger
 from .dynamics import Dynamics
+from .recovery import all_over
 
 NEAR, FAR = 5, 10  # actions near the policy's own, and all over the action space
 CANDIDATES = 1 + NEAR + FAR
@@ -85,11 +86,8 @@ class LookAhead:
         return held[torch.arange(len(held), device=held.device), chosen]
 
     def _ways(self, actions: Tensor) -> Tensor:
-        """Actions (FAR, act_dim) all over the action space, many on its edge, the first 0; the same in every step, so
-        that a way back that was there a step ago is there now."""
         if self._far is None:
-            points = torch.quasirandom.SobolEngine(actions.shape[1]).draw(FAR + 1)[1:]  # the first is a corner
-            self._far = 2.0 * self._max_action * (2.0 * points.to(actions) - 1.0)
+            self._far = all_over(FAR, actions.shape[1], self._max_action).to(actions)
         return self._far
 
     def _judge(self, state: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from ..algorithms.agent import Agent, Info
 from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
+from ..proco.recovery import recovering
 from ..proco.source import FeasibilityData
 from .config import ProcoConfig
 from .fit import Callback, Fit, require_finite
@@ -119,8 +120,9 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         task, scale = self.prepared.task, self.prepared.scale
+        policy = recovering(agent.policy, agent.feasibility, self.config.recover, self.prepared.max_action)
         runs = evaluate(
-            scale.policy(agent.policy) if scale else agent.policy,
+            scale.policy(policy) if scale else policy,
             task,
             episodes=self.config.eval_episodes,
             seed=EVAL_SEED,

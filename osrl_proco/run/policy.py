@@ -18,6 +18,7 @@ from ..proco.dynamics import Dynamics
 from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.lookahead import LookAhead
 from ..proco.reads import Reads
+from ..proco.recovery import recovering
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
@@ -55,7 +56,7 @@ class Trained:
         return make()
 
     def _inner(self) -> Policy:
-        policy = self.agent.policy()
+        policy = recovering(self.agent.policy, self.agent.feasibility, self.config.recover, self.max_action)()
         if self.ahead is None:
             return policy
         return LookAhead(

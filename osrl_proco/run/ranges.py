@@ -94,6 +94,8 @@ def check(config: ProcoConfig) -> None:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
     if config.hold > 1:
         _check_hold(config)
+    if config.recover is not None and not -1 < config.recover < config.h_max:
+        raise UserError(f"--recover: {config.recover} must lie between -1, the lowest Q, and --h_max {config.h_max:g}")
 
 
 def _check_hold(config: ProcoConfig) -> None:

@@ -300,6 +300,30 @@ def test_the_choice_is_the_lowest_feasibility_q_or_the_highest_reward_q(select):
         assert torch.allclose(chosen[row], candidates[best], atol=1e-6)
 
 
+@pytest.mark.parametrize("recover", [None, -0.02])
+def test_first_takes_the_policys_first_sample_that_the_critic_lets_pass_else_the_safest(recover):
+    one, observations = fisor(select="first", proco=True, recover=recover), torch.randn(40, hosts.OBS)
+    nn.init.normal_(one.cost.target.q_nets[0][-1].weight)
+    nn.init.constant_(one.cost.target.q_nets[0][-1].bias, 0.0)  # so that Q is about 0
+    noise = torch.randn(40, 4, 5, hosts.ACT)
+    chosen, taken = one.choose(observations, noise), []
+    for row in range(40):
+        repeated = observations[row].repeat(4, 1)
+        candidates = one.sample(repeated, noise[row])
+        q = one.cost.target.q(repeated, candidates).tolist()
+        passing = [i for i, value in enumerate(q) if value <= (recover or 0.0)]
+        best = passing[0] if passing else q.index(min(q))
+        taken.append((bool(passing), best))
+        assert torch.allclose(chosen[row], candidates[best], atol=1e-6)
+    assert {passed for passed, _ in taken} == {True, False}  # both happened, and not always the first sample
+    assert len({best for _, best in taken}) > 1
+
+
+def test_stock_has_no_first():
+    observations, noise = torch.randn(3, hosts.OBS), torch.randn(3, 4, 5, hosts.ACT)
+    assert torch.equal(fisor(select="first").choose(observations, noise), fisor().choose(observations, noise))
+
+
 def test_the_average_acts_and_other_seeds_act_otherwise():
     one, observations = fisor(), torch.randn(4, hosts.OBS)
     first = one.act(observations, torch.Generator().manual_seed(1))

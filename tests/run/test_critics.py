@@ -7,6 +7,7 @@ import torch
 from tiny import train
 
 from osrl_proco.cli import main
+from osrl_proco.core.errors import UserError
 from osrl_proco.run import settings
 from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import critic_of, load_policy
@@ -51,6 +52,23 @@ def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
     assert held("PointGoal1", "--hold", "1")[0] == 1
     assert held("HopperVelocity")[0] == 1
     assert settings.parse(["--algo", algo, "--task", "PointGoal1"]).hold == 1
+
+
+@pytest.mark.parametrize("algo", ["fisor", "bcql", "bc"])
+def test_ours_has_a_way_back_on_navigation_tasks(algo):
+    def recover(*flags):
+        return settings.parse(["--algo", algo, *flags]).recover
+
+    ours = ("--task", "PointGoal1", "--critic", "ours")
+    assert recover(*ours) == -0.3
+    assert recover(*ours, "--recover", "null") is None
+    assert recover("--task", "PointGoal1") is recover("--task", "HopperVelocity", "--critic", "ours") is None
+
+
+@pytest.mark.parametrize("value", ["-1", "3"])
+def test_a_threshold_that_no_q_can_pass_or_all_do_is_refused(value):
+    with pytest.raises(UserError, match=r"--recover.*-1"):
+        settings.parse(["--algo", "fisor", "--task", "PointGoal1", "--critic", "ours", "--recover", value])
 
 
 @pytest.mark.parametrize("algo", ["fisor", "lspc", "bcql", "trac"])

@@ -1,0 +1,72 @@
+"""The way back at test time: an action that the feasibility critic warns of gives way to the safest. Ours.
+
+A policy chooses among what the data's drivers do, and they brake late or know only one way to turn. The critic has
+learned of actions all over the action space, in imagination, and so can choose among those too:
+
+    a(s) = the policy's if Q_h(s, a) <= c, else the one of the lowest Q_h of it and 16 fixed actions.
+
+(Recovery RL, Thananjeyan et al. 2021, arXiv 2010.15920, eq. 2: a second policy takes over above a threshold of Q; here
+it is the critic's own argmin.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .feasibility import FeasibilityLearner
+
+if TYPE_CHECKING:
+    from ..algorithms.agent import Policy
+
+FAR = 16
+
+
+def all_over(count: int, act_dim: int, max_action: float) -> Tensor:
+    """Actions (count, act_dim) all over the action space, many on its edge, the first 0; always the same, so that a way
+    back that was there a step ago is there now."""
+    points = torch.quasirandom.SobolEngine(act_dim).draw(count + 1)[1:]  # the first is a corner
+    return (2.0 * max_action * (2.0 * points - 1.0)).clamp(-max_action, max_action)
+
+
+class Recovering:
+    """A policy (see algorithms/agent.py) around a policy.
+
+    Args:
+        policy: what acts where its action's Q is at most `above`.
+        learner: of the feasibility critic.
+    """
+
+    def __init__(self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float) -> None:
+        self._policy, self._learner = policy, learner
+        self._above, self._max_action = above, max_action
+
+    def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
+        self._policy.reset(rows, seeds)
+
+    def observe(self, rewards: Tensor, costs: Tensor) -> None:
+        self._policy.observe(rewards, costs)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        """Actions (N, act_dim) for observations (N, obs_dim)."""
+        own = self._policy.act(observations)
+        count, act_dim = own.shape
+        far = all_over(FAR, act_dim, self._max_action).to(own).expand(count, -1, -1)
+        tried = torch.cat([own[:, None], far], 1)
+        repeated = observations.repeat_interleave(FAR + 1, 0)
+        q = self._learner.target.q(repeated, tried.flatten(0, 1)).view(count, FAR + 1)
+        chosen = torch.where(q[:, 0] <= self._above, 0, q.argmin(1))
+        return tried[torch.arange(count, device=own.device), chosen]
+
+
+def recovering(
+    make: Callable[[], Policy], learner: FeasibilityLearner | None, above: float | None, max_action: float
+) -> Callable[[], Policy]:
+    """`make`, what it makes with a way back; unchanged where there is no critic or no threshold."""
+    if learner is None or above is None:
+        return make
+    return lambda: Recovering(make(), learner, above, max_action)

@@ -1,0 +1,102 @@
+"""The way back: a policy's action stands where the critic has no objection, else the safest of many acts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from osrl_proco.proco.recovery import FAR, Recovering, all_over, recovering
+
+
+class Always:
+    """A policy of one action; remembers what it is told."""
+
+    def __init__(self, *action):
+        self.action, self.told = torch.tensor(action), []
+
+    def reset(self, rows, seeds):
+        self.told.append(("reset", list(rows), list(seeds)))
+
+    def act(self, observations):
+        return self.action.repeat(len(observations), 1)
+
+    def observe(self, rewards, costs):
+        self.told.append(("observe", rewards, costs))
+
+
+def learner(q):
+    return SimpleNamespace(target=SimpleNamespace(q=q))
+
+
+def toward(observations, actions):
+    """Q: a wall at 1 that every action of 1 comes nearer to by 1."""
+    return observations[:, 0] + actions[:, 0] - 1.0
+
+
+def test_an_action_that_the_critic_lets_pass_stands_and_any_other_gives_way_to_the_safest():
+    policy = Recovering(Always(0.5, 0.5), learner(toward), 0.0, 1.0)
+    got = policy.act(torch.tensor([[0.0], [0.5], [0.6], [7.0]]))
+    assert got[:2].tolist() == [[0.5, 0.5]] * 2  # Q is -.5 and 0
+    assert got[2:, 0].tolist() == [-1.0, -1.0]
+
+
+def test_the_threshold_is_that_of_q():
+    at = torch.tensor([[0.0], [0.4]])  # Q is -.5 and -.1
+    assert Recovering(Always(0.5), learner(toward), -0.3, 1.0).act(at)[:, 0].tolist() == [0.5, -1.0]
+    assert Recovering(Always(0.5), learner(toward), -0.6, 1.0).act(at)[:, 0].tolist() == [-1.0, -1.0]
+
+
+def test_the_policys_own_action_acts_where_none_is_safer():
+    policy = Recovering(Always(0.123), learner(lambda s, a: (a[:, 0] - 0.123).abs() + 1.0), 0.0, 1.0)
+    assert policy.act(torch.zeros(2, 1))[:, 0].tolist() == pytest.approx([0.123, 0.123])
+
+
+@given(st.integers(1, 9), st.integers(1, 8), st.floats(0.1, 5.0), st.floats(-1.0, 1.0), st.integers(0, 99))
+def test_what_acts_is_within_bounds_and_passes_or_is_no_worse_than_any_that_was_tried(n, act_dim, bound, above, seed):
+    generator = torch.Generator().manual_seed(seed)
+    slope = torch.randn(act_dim, generator=generator)
+
+    def q(observations, actions):
+        return observations[:, 0] + torch.sin(3.0 * actions @ slope)
+
+    own, at = (torch.rand(act_dim, generator=generator) * 2 - 1) * bound, torch.randn(n, 1, generator=generator)
+    got = Recovering(Always(*own.tolist()), learner(q), above, bound).act(at)
+    assert got.shape == (n, act_dim)
+    assert got.abs().max() <= bound
+    for row in range(n):
+        mine = q(at[row : row + 1], got[row : row + 1])
+        tried = torch.cat([own[None], all_over(FAR, act_dim, bound)])
+        least = q(at[row].expand(FAR + 1, -1), tried).min()
+        assert torch.equal(got[row], own) if mine > least + 1e-5 else True
+        assert mine <= above or mine <= least + 1e-5
+
+
+def test_the_actions_are_all_over_the_space_and_the_first_is_none():
+    far = all_over(FAR, 2, 2.0)
+    assert far[0].tolist() == [0.0, 0.0]
+    assert torch.equal(far, all_over(FAR, 2, 2.0))
+    for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        assert ((far * torch.tensor(signs) > 0).all(1)).any()
+    assert (far.abs() == 2.0).any(1).sum() >= FAR // 2
+
+
+def test_the_policy_inside_is_told_everything():
+    inside = Always(0.0)
+    policy = Recovering(inside, learner(toward), 0.0, 1.0)
+    policy.reset([0, 1], [5, 6])
+    policy.observe(torch.ones(2), torch.zeros(2))
+    assert [word for word, *_ in inside.told] == ["reset", "observe"]
+    assert inside.told[0][1:] == ([0, 1], [5, 6])
+
+
+def test_without_a_critic_or_a_threshold_a_policy_is_left_alone():
+    def make():
+        return Always(0.0)
+
+    assert recovering(make, None, 0.0, 1.0) is make
+    assert recovering(make, learner(toward), None, 1.0) is make
+    assert isinstance(recovering(make, learner(toward), 0.0, 1.0)(), Recovering)
