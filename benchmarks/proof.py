@@ -118,7 +118,7 @@ def goals(found: dict[tuple[str, str], Cell]) -> str:
     if not tasks:
         return "None of the paper's 17 tasks has been run yet."
     lines = []
-    for arm in dict.fromkeys(arm for _, arm in found):
+    for arm in dict.fromkeys(arm for task, arm in found if task in tasks):
         own = [found[task, arm] for task in tasks if (task, arm) in found]
         safe = sum(c.safe for c in own)
         lines.append(f"- {arm}: safe on {safe} of {len(own)}, mean cost {mean(c.cost for c in own):.2f}, "
