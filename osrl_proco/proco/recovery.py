@@ -3,7 +3,10 @@
 A policy chooses among what the data's drivers do, and they brake late or know only one way to turn. The critic has
 learned of actions all over the action space, in imagination, and so can choose among those too:
 
-    a(s) = the policy's if Q_h(s, a) <= c, else the one of the lowest Q_h of it and 16 fixed actions.
+    a(s) = the policy's if Q_h(s, a) <= c, else the one of the lowest Q_h of it and 16 fixed actions,
+
+which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and whoever takes
+another in every step goes nowhere.
 
 (Recovery RL, Thananjeyan et al. 2021, arXiv 2010.15920, eq. 2: a second policy takes over above a threshold of Q; here
 it is the critic's own argmin.)
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from ..algorithms.agent import Policy
 
 FAR = 16
+WITHIN = 0.1
 
 
 def all_over(count: int, act_dim: int, max_action: float) -> Tensor:
@@ -43,9 +47,12 @@ class Recovering:
     def __init__(self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float) -> None:
         self._policy, self._learner = policy, learner
         self._above, self._max_action = above, max_action
+        self._kept: Tensor | None = None  # (rows,): which of the tried each row keeps to; 0, its policy's, where none
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)
+        if self._kept is not None:
+            self._kept[[row for row in rows if row < len(self._kept)]] = 0
 
     def observe(self, rewards: Tensor, costs: Tensor) -> None:
         self._policy.observe(rewards, costs)
@@ -59,8 +66,18 @@ class Recovering:
         tried = torch.cat([own[:, None], far], 1)
         repeated = observations.repeat_interleave(FAR + 1, 0)
         q = self._learner.target.q(repeated, tried.flatten(0, 1)).view(count, FAR + 1)
-        chosen = torch.where(q[:, 0] <= self._above, 0, q.argmin(1))
-        return tried[torch.arange(count, device=own.device), chosen]
+        kept, row = self._keeping(count, own.device), torch.arange(count, device=own.device)
+        lowest, safest = q.min(1)
+        still = (kept > 0) & (q[row, kept] <= lowest + WITHIN)
+        chosen = torch.where(q[:, 0] <= self._above, 0, torch.where(still, kept, safest))
+        self._kept = torch.cat([chosen, self._kept[count:]]) if self._kept is not None else chosen
+        return tried[row, chosen]
+
+    def _keeping(self, count: int, device: torch.device) -> Tensor:
+        """What each of the first `count` rows keeps to; a row that has not acted yet keeps to nothing."""
+        kept = self._kept if self._kept is not None else torch.zeros(0, dtype=torch.long, device=device)
+        more = torch.zeros(max(0, count - len(kept)), dtype=torch.long, device=device)
+        return torch.cat([kept, more])[:count]
 
 
 def recovering(

@@ -55,6 +55,33 @@ def test_the_policys_own_action_acts_where_none_is_safer():
     assert policy.act(torch.zeros(2, 1))[:, 0].tolist() == pytest.approx([0.123, 0.123])
 
 
+def ridge(observations, actions):
+    """Danger with a way down on both sides; the observation says which is a little lower."""
+    return 2.0 - actions[:, 0].abs() + observations[:, 0] * actions[:, 0]
+
+
+def act(policy, *tilts):
+    return policy.act(torch.tensor(tilts)[:, None]).flatten().tolist()
+
+
+def test_inside_danger_it_keeps_to_one_way_out_until_another_is_clearly_better():
+    policy = Recovering(Always(0.0), learner(ridge), 0.0, 1.0)
+    policy.reset([0], [1])
+    taken = [act(policy, tilt) for tilt in (0.04, -0.04, 0.04, -0.2, -0.04, 0.04)]
+    assert taken == [[-1.0], [-1.0], [-1.0], [1.0], [1.0], [1.0]]
+    policy.reset([0], [2])  # a new episode keeps to nothing
+    assert act(policy, 0.04) == [-1.0]
+
+
+def test_rows_keep_to_their_own_and_new_rows_to_nothing():
+    policy = Recovering(Always(0.0), learner(ridge), 0.0, 1.0)
+    policy.reset([0, 1, 2], [1, 2, 3])
+    assert act(policy, 0.04, -0.04, 0.04) == [-1.0, 1.0, -1.0]
+    assert act(policy, -0.04, 0.04) == [-1.0, 1.0]
+    policy.reset([1, 3], [4, 5])
+    assert act(policy, -0.04, 0.04, -0.04, -0.04) == [-1.0, -1.0, -1.0, 1.0]
+
+
 @given(st.integers(1, 9), st.integers(1, 8), st.floats(0.1, 5.0), st.floats(-1.0, 1.0), st.integers(0, 99))
 def test_what_acts_is_within_bounds_and_passes_or_is_no_worse_than_any_that_was_tried(n, act_dim, bound, above, seed):
     generator = torch.Generator().manual_seed(seed)
