@@ -22,8 +22,9 @@ from osrl_proco.tasks.task import load_task
 IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1")}
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
+HELD = (*OURS, "--recover", "null", "--select", "minqc")
 STEP = (
-    *OURS, "--hold", "1", "--feasibility_gamma", "0.9", "--expectile", "0.9", "--h_max", "25", "--model_share", "0.5",
+    *HELD, "--hold", "1", "--feasibility_gamma", "0.9", "--expectile", "0.9", "--h_max", "25", "--model_share", "0.5",
     "--rollout_every", "2000", "--rollout_batch", "2000", "--rollout_length", "3",
 )  # fmt: skip
 LABEL = (*STEP, "--graded", "none", "--h_of", "left")
@@ -39,7 +40,13 @@ STUDY = Unwatched(
         Arm("step-.7", "fisor", True, (*STEP, "--expectile", "0.7")),
         Arm("caution-.3", "fisor", True, (*STEP, "--caution", "0.3")),
         Arm("caution-.6", "fisor", True, (*STEP, "--caution", "0.6")),
+        # What comes below differs at test time only, but for the number of updates.
+        Arm("held", "fisor", True, HELD),
+        Arm("held-first", "fisor", True, (*HELD, "--select", "first")),
+        Arm("held-recover", "fisor", True, (*OURS, "--select", "minqc")),
         Arm("ours", "fisor", True, OURS),
+        Arm("held-10000", "fisor", True, (*HELD, "--update_steps", "10000")),
+        Arm("ours-10000", "fisor", True, (*OURS, "--update_steps", "10000")),
     ],
     looking=[],
     model="ours",
