@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import train
+from tiny import rows, train
 
 from osrl_proco.cli import main
 from osrl_proco.core.errors import UserError
+from osrl_proco.core.tensors import load_tensors
+from osrl_proco.proco.recovery import Recovering
 from osrl_proco.run import settings
+from osrl_proco.run.callbacks import EVAL_SEED
 from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import critic_of, load_policy
 
@@ -93,3 +96,28 @@ def test_a_critic_that_reads_margins_comes_back_from_a_checkpoint(tmp_path, algo
     states = torch.rand(10, 2)
     assert torch.equal(whole.value(states), cut.value(states))
     assert len(whole.obs_mean) == 5
+
+
+@pytest.mark.parametrize("algo", ["bcql", "lspc"])
+def test_a_run_finds_its_way_back_in_its_own_evaluation_and_in_eval(tmp_path, algo):
+    """A fresh critic calls everything about -1: with a threshold of -.9999 it mostly objects."""
+    brake = ("--task", "OfflineBrake-v0", "--eval_every", "0")
+
+    def costs(name, *flags):
+        train(tmp_path / name, *brake, *flags, steps=10, algo=algo)
+        assert main(["eval", str(tmp_path / name), "--eval_episodes", "2", "--seed", str(EVAL_SEED)]) == 0
+        found = [
+            [float(row["cost"]) for row in rows(tmp_path / name / file)]
+            for file in ("eval.csv", f"evaluation-seed{EVAL_SEED}.csv")
+        ]
+        assert found[0] == pytest.approx(found[1])
+        return found[0]
+
+    assert costs("without") != pytest.approx(costs("with", "--recover", "-0.9999"))
+    states = [load_tensors(tmp_path / name / "checkpoint" / "state.pt")["agent"] for name in ("without", "with")]
+    torch.testing.assert_close(*states, rtol=0, atol=0)  # it is a matter of acting alone
+
+
+def test_stock_has_no_way_back(tmp_path):
+    train(tmp_path, "--task", "OfflineBrake-v0", "--proco", "false", "--recover", "-0.9999", steps=10)
+    assert not isinstance(load_policy(RunFolder(tmp_path), "cpu").policy(), Recovering)
