@@ -3,10 +3,11 @@
 A policy chooses among what the data's drivers do, and they brake late or know only one way to turn. The critic has
 learned of actions all over the action space, in imagination, and so can choose among those too:
 
-    a(s) = the policy's if Q_h(s, a) <= c, else the one of the lowest Q_h of it and 16 fixed actions,
+    a(s) = the policy's if Q_h(s, a) <= c; else of 16 fixed actions the one most like it with Q_h <= c; else the one of
+           the lowest Q_h,
 
-which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and whoever takes
-another in every step goes nowhere.
+the last of which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and
+whoever takes another in every step goes nowhere.
 
 (Recovery RL, Thananjeyan et al. 2021, arXiv 2010.15920, eq. 2: a second policy takes over above a threshold of Q; here
 it is the critic's own argmin.)
@@ -69,7 +70,9 @@ class Recovering:
         kept, row = self._keeping(count, own.device), torch.arange(count, device=own.device)
         lowest, safest = q.min(1)
         still = (kept > 0) & (q[row, kept] <= lowest + WITHIN)
-        chosen = torch.where(q[:, 0] <= self._above, 0, torch.where(still, kept, safest))
+        passing = q <= self._above
+        distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
+        chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
         self._kept = torch.cat([chosen, self._kept[count:]]) if self._kept is not None else chosen
         return tried[row, chosen]
 
