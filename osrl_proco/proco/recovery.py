@@ -1,4 +1,4 @@
-"""The way back at test time: an action that the feasibility critic warns of gives way to the safest. Ours.
+"""The way back at test time: an action that the feasibility critic warns of gives way to another. Ours.
 
 A policy chooses among what the data's drivers do, and they brake late or know only one way to turn. The critic has
 learned of actions all over the action space, in imagination, and so can choose among those too:
@@ -10,7 +10,7 @@ the last of which is kept to while its Q_h stays within .1 of the lowest: inside
 whoever takes another in every step goes nowhere.
 
 (Recovery RL, Thananjeyan et al. 2021, arXiv 2010.15920, eq. 2: a second policy takes over above a threshold of Q; here
-it is the critic's own argmin.)
+it is the critic's own choice.)
 """
 
 from __future__ import annotations

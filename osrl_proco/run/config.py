@@ -145,8 +145,9 @@ class ProcoConfig(RunConfig):
     # Steps for which an action is held in the dynamics model before the feasibility critic judges it (1: the paper's).
     # As many as it takes to stop
     hold: int = 1
-    # At test time an action of a feasibility Q above this gives way to the safest of 16 all over the action space
-    # (proco/recovery.py); null: what the policy does stands, as in the paper
+    # At test time an action of a feasibility Q above this gives way to one of 16 all over the action space, the most
+    # similar that is not above it, else the safest (proco/recovery.py); null: what the policy does stands, as in the
+    # paper
     recover: Optional[float] = None
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
