@@ -90,7 +90,7 @@ NOTES = """## What is behind it
 
 @@EARLIER@@
 
-- **How the rows came.** The twins were trained before the way back was there and judged again with it: `--recover` and
+- **How the rows came.** Most twins were trained before the way back was there and judged again with it: `--recover` and
   `--select` change what a policy does, not how it is trained. Their commit is that of the training. Training seed 1
   has been run on nine navigation tasks, those whose numbers have intervals; two seeds make wide ones. The velocity
   tasks were not run again, and the five other arms of the command not at all or on two tasks. The twin's look-ahead
