@@ -56,6 +56,7 @@ class FISOR(Agent):
         if len(set(config.a_hidden_sizes)) != 1:
             raise UserError(f"a_hidden_sizes: FISOR's residual blocks all have one width, not {config.a_hidden_sizes}")
         self.config, self.problem = config, problem
+        self.select = "minqc" if config.select == "first" and not config.proco else config.select
         self.batch_size, self.feasibility_batch_size = config.batch_size, config.critic_batch_size
         obs_dim, act_dim, device = problem.obs_dim, problem.act_dim, problem.device
         critic = {"gamma": config.gamma, "tau": config.tau, "lr": config.critic_lr, "device": device}
@@ -193,9 +194,7 @@ class FISOR(Agent):
         count = noise.shape[1]
         repeated = observations.repeat_interleave(count, 0)
         candidates = self.sample(repeated, noise.flatten(0, 1))
-        select = self.config.select
-        if select == "first" and not self.config.proco:
-            select = "minqc"
+        select = self.select
         safety = -self.cost.target.q(repeated, candidates) if select != "maxq" else None
         worth, least = None, 0.0
         if select in ("maxq", "allowed"):

@@ -48,7 +48,6 @@ class LookAhead:
         self._steps, self._max_action = steps, max_action
         self._noise = RowNoise(device)
         self._breadth = torch.linspace(0.1, 0.5, NEAR, device=device)[:, None]
-        self._far: Tensor | None = None
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)  # type: ignore[attr-defined]
@@ -63,7 +62,8 @@ class LookAhead:
         own = self._policy.act(observations)  # type: ignore[attr-defined]
         count = len(observations)
         near = own[:, None] + self._noise.normal(count, NEAR, own.shape[1]) * self._breadth * self._max_action
-        held = torch.cat([own[:, None], self._ways(own).expand(count, -1, -1), near], 1)
+        far = all_over(FAR, own.shape[1], self._max_action, own.device)
+        held = torch.cat([own[:, None], far.expand(count, -1, -1), near], 1)
         held = held.clamp(-self._max_action, self._max_action)
         now = self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1)
         after = self._dynamics.follow(now, own)
@@ -84,11 +84,6 @@ class LookAhead:
         chosen = torch.where(allowed.any(1), distance.argmin(1), mean[: len(held)].argmin(1))
         chosen = torch.where(harmless & back.any(1), 0, chosen)
         return held[torch.arange(len(held), device=held.device), chosen]
-
-    def _ways(self, actions: Tensor) -> Tensor:
-        if self._far is None:
-            self._far = all_over(FAR, actions.shape[1], self._max_action).to(actions)
-        return self._far
 
     def _judge(self, state: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
         """The largest and the mean danger (N, C) within K steps of actions (N, C, act_dim) held, from each elite's own

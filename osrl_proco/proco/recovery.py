@@ -16,25 +16,28 @@ it is the critic's own choice.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .feasibility import FeasibilityLearner
 
 if TYPE_CHECKING:
     from ..algorithms.agent import Policy
 
-FAR = 16
-WITHIN = 0.1
+FAR = 16  # actions tried beside the policy's
+WITHIN = 0.1  # of the lowest Q: as good
 
 
-def all_over(count: int, act_dim: int, max_action: float) -> Tensor:
+@cache
+def all_over(count: int, act_dim: int, max_action: float, device: torch.device | str = "cpu") -> Tensor:
     """Actions (count, act_dim) all over the action space, many on its edge, the first 0; always the same, so that a way
     back that was there a step ago is there now."""
     points = torch.quasirandom.SobolEngine(act_dim).draw(count + 1)[1:]  # the first is a corner
-    return (2.0 * max_action * (2.0 * points - 1.0)).clamp(-max_action, max_action)
+    return (2.0 * max_action * (2.0 * points - 1.0)).clamp(-max_action, max_action).to(device)
 
 
 class Recovering:
@@ -48,12 +51,12 @@ class Recovering:
     def __init__(self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float) -> None:
         self._policy, self._learner = policy, learner
         self._above, self._max_action = above, max_action
-        self._kept: Tensor | None = None  # (rows,): which of the tried each row keeps to; 0, its policy's, where none
+        self._kept = torch.zeros(0, dtype=torch.long)  # (rows,): the action tried that each keeps to; 0, its own: none
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)
-        if self._kept is not None:
-            self._kept[[row for row in rows if row < len(self._kept)]] = 0
+        for row in rows:
+            self._kept[row : row + 1] = 0
 
     def observe(self, rewards: Tensor, costs: Tensor) -> None:
         self._policy.observe(rewards, costs)
@@ -63,24 +66,19 @@ class Recovering:
         """Actions (N, act_dim) for observations (N, obs_dim)."""
         own = self._policy.act(observations)
         count, act_dim = own.shape
-        far = all_over(FAR, act_dim, self._max_action).to(own).expand(count, -1, -1)
-        tried = torch.cat([own[:, None], far], 1)
+        far = all_over(FAR, act_dim, self._max_action, own.device)
+        tried = torch.cat([own[:, None], far.expand(count, -1, -1)], 1)
         repeated = observations.repeat_interleave(FAR + 1, 0)
         q = self._learner.target.q(repeated, tried.flatten(0, 1)).view(count, FAR + 1)
-        kept, row = self._keeping(count, own.device), torch.arange(count, device=own.device)
+        self._kept = pad(self._kept.to(own.device), (0, max(0, count - len(self._kept))))
+        kept, row = self._kept[:count], torch.arange(count, device=own.device)
         lowest, safest = q.min(1)
         still = (kept > 0) & (q[row, kept] <= lowest + WITHIN)
         passing = q <= self._above
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
-        self._kept = torch.cat([chosen, self._kept[count:]]) if self._kept is not None else chosen
+        self._kept[:count] = chosen
         return tried[row, chosen]
-
-    def _keeping(self, count: int, device: torch.device) -> Tensor:
-        """What each of the first `count` rows keeps to; a row that has not acted yet keeps to nothing."""
-        kept = self._kept if self._kept is not None else torch.zeros(0, dtype=torch.long, device=device)
-        more = torch.zeros(max(0, count - len(kept)), dtype=torch.long, device=device)
-        return torch.cat([kept, more])[:count]
 
 
 def recovering(
