@@ -51,7 +51,7 @@ STUDY = Unwatched(
         Arm("lspc-proco", "lspc", True, ("--critic", "ours")),
     ],
     looking=[("bc-stock", AHEAD), (TWIN, AHEAD)],
-    model=TWIN,
+    model="bc-proco",  # that of all twins
     flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
     first_seed=50_000,
     recorded=100,
