@@ -43,6 +43,7 @@ def source_of(config: Any, data: Transitions) -> FeasibilityData:
     dynamics = Dynamics(OBS + danger.added, ACT, *shape)
     dynamics.standardise(replace(data, observations=danger.state(data.observations),
                                  next_observations=danger.state(data.next_observations)))  # fmt: skip
+    dynamics = dynamics.to(data.rewards.device)
     speed_up([dynamics])
     return FeasibilityData(data, danger, dynamics, replace(SourceSettings.of(config), rollout_repeats=1), 1.0)
 

@@ -128,15 +128,17 @@ def serve(name: str) -> None:
 
 
 class Ours(Here):
-    """One of our algorithms, stock or with PROCO."""
+    """One of our algorithms, stock or with PROCO, on the data's device."""
 
     def __init__(self, name: str, data: Transitions, *, proco: bool, fast: bool) -> None:
         super().__init__(f"{name}{' + PROCO' if proco else ''}{'' if fast else ', plain'}")
-        self.data, self.streams = data, Streams(0)
-        problem = Problem(OBS, ACT, 1.0, 1000, "cpu", self.streams["noise"], (0.0, 30.0))
+        device = str(data.rewards.device)
+        self.data, self.streams = data, Streams(0, device)
+        problem = Problem(OBS, ACT, 1.0, 1000, device, self.streams["noise"], (0.0, 30.0))
         settings = {"algo": name, "proco": proco, **({"augment_percent": 0.0} if name == "cdt" else {})}
+        self.config = config_class(name)(**settings)
         with drawing_from(self.streams["networks"]):
-            self.agent = algorithm(name).create(config_class(name)(**settings), problem)
+            self.agent = algorithm(name).create(self.config, problem)
         if fast:
             self.agent.speed_up()
         self.agent.prepare(data)
@@ -146,7 +148,7 @@ class Ours(Here):
         if self.agent.feasibility is None:
             return None
         d, size = self.data, int(1.5 * (self.agent.feasibility_batch_size or self.agent.batch_size))
-        rows = torch.randint(len(d), (size,), generator=self.streams["imagination"])
+        rows = torch.randint(len(d), (size,), generator=self.streams["imagination"], device=d.rewards.device)
         danger, reached = signed(d.previous_costs[rows]), signed(d.costs[rows])
         states, actions, following = d.observations[rows], d.actions[rows], d.next_observations[rows]
         return FeasibilityBatch(states, actions, following, danger, reached, d.terminals[rows])

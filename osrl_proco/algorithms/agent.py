@@ -107,6 +107,9 @@ class Agent(ABC):
 
     feasibility: FeasibilityLearner | None = None
     batch_size: int
+    # Whether `update` is the same kernels every time, so that a CUDA graph can stand for it: no stages, no draws but
+    # from `Problem.noise`, and what it counts on the device once `count_on_device` was called.
+    capturable = False
     limit_at_test = False  # whether the policy acts by `config.cost_limit`, so that every limit needs its own episodes
     feasibility_batch_size: int | None = None
 
@@ -150,6 +153,9 @@ class Agent(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         restore(self.parts(), state)
+
+    def count_on_device(self) -> None:  # noqa: B027 - most count nothing
+        """Keep on the device what `update` counts, and learning rates that follow from it, for a captured update."""
 
     def speed_up(self) -> None:
         """Let every network take the matrix products that are fastest here (core/products.py)."""

@@ -32,7 +32,7 @@ from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight
-from ..proco.optim import adam, anneal, descend
+from ..proco.optim import adam, anneal, descend, rates_on_device
 from .agent import Agent, Info, Policy, Problem, Stateless
 from .iql import IQLCritic
 from .networks import Heads
@@ -48,6 +48,7 @@ def allowance(left: Tensor, steps_left: Tensor, gamma: float) -> Tensor:
 class CAPS(Agent):
     """CAPS, and with `config.proco` its twin."""
 
+    capturable = True
     limit_at_test = True
 
     def __init__(self, config: Any, problem: Problem) -> None:
@@ -71,7 +72,7 @@ class CAPS(Agent):
         self.log_std = nn.Parameter(torch.zeros(config.num_heads, 1, act_dim, device=device), requires_grad=learned)
         trained = [*self.actor.parameters(), *([self.log_std] if learned else [])]
         self.actor_optimizer = adam(trained, config.actor_lr)
-        self.updates = 0
+        self.updates: int | Tensor = 0
 
     def weights(self, gain: Tensor, care: Tensor) -> Tensor:
         """w_k (K, N) from e_r and e_c (N,)."""
@@ -140,6 +141,10 @@ class CAPS(Agent):
 
     def policy(self) -> Policy:
         return Stateless(self.switch) if self.feasibility is not None else RemainingLimit(self)
+
+    def count_on_device(self) -> None:
+        self.updates = torch.as_tensor(self.updates, device=self.problem.device)
+        rates_on_device(self.actor_optimizer)
 
     def parts(self) -> Parts:
         return {

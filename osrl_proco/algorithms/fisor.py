@@ -31,7 +31,7 @@ from ..data.transitions import Transitions
 from ..proco.danger import signed
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
-from ..proco.optim import adam, anneal, descend
+from ..proco.optim import adam, anneal, descend, rates_on_device
 from .agent import Agent, Info, Policy, Problem, Seeded
 from .iql import IQLCritic
 from .networks import ScoreNetwork, mlp
@@ -49,6 +49,8 @@ def noise_schedule(levels: int) -> tuple[Tensor, Tensor]:
 
 class FISOR(Agent):
     """FISOR, and with `config.proco` its twin."""
+
+    capturable = True
 
     def __init__(self, config: Any, problem: Problem) -> None:
         if config.select not in ("minqc", "maxq", "allowed", "first"):
@@ -68,7 +70,7 @@ class FISOR(Agent):
         self.actor = ScoreNetwork(obs_dim, act_dim, steps=LEVELS, width=width, blocks=blocks).to(device)
         self.actor_average = deepcopy(self.actor).requires_grad_(False)
         self.actor_optimizer = adam(self.actor.parameters(), config.actor_lr)
-        self.actor_steps = 0
+        self.actor_steps: int | Tensor = 0
         if config.proco:
             self.cost = self.feasibility = FeasibilityLearner.create(
                 obs_dim, act_dim, ProcoSettings.of(config, problem.reads), device, lr=config.critic_lr
@@ -90,6 +92,9 @@ class FISOR(Agent):
         self.return_scale: Tensor | None = None  # only where the task has no reference returns
         if problem.reference_returns is None:
             self.return_scale = torch.ones((), device=device)
+            self._reference_scale = 1.0
+        else:
+            self._reference_scale = _scale(torch.tensor(problem.reference_returns), problem.episode_len)
 
     def prepare(self, data: Transitions) -> None:
         """Inputs' scale for the twin's critic; the data's range of returns where the task has no reference returns."""
@@ -99,11 +104,7 @@ class FISOR(Agent):
 
     def rewards(self, batch: Transitions) -> Tensor:
         """Rewards (N,) as the critic sees them: r T / (Rmax - Rmin), so that a perfect episode sums to about T."""
-        scale: Tensor | float
-        if self.return_scale is not None:
-            scale = self.return_scale
-        else:
-            scale = _scale(torch.tensor(self.problem.reference_returns), self.problem.episode_len)
+        scale = self._reference_scale if self.return_scale is None else self.return_scale
         return batch.rewards * (scale * self.config.reward_scale)
 
     def weight(self, q: Tensor, v: Tensor, q_h: Tensor, v_h: Tensor) -> Tensor:
@@ -212,6 +213,10 @@ class FISOR(Agent):
     def policy(self) -> Policy:
         shape = (self.config.num_samples, LEVELS, self.problem.act_dim)
         return Seeded(self.choose, shape, self.problem.device)
+
+    def count_on_device(self) -> None:
+        self.actor_steps = torch.as_tensor(self.actor_steps, device=self.problem.device)
+        rates_on_device(self.actor_optimizer)
 
     def parts(self) -> Parts:
         parts = {

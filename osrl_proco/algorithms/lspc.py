@@ -48,6 +48,8 @@ def published_z_max(task: str) -> float:
 class LSPC(Agent):
     """LSPC, and with `config.proco` its twin."""
 
+    capturable = True
+
     def __init__(self, config: Any, problem: Problem) -> None:
         if config.policy_mode not in ("O", "S"):
             raise UserError(f"policy_mode: O or S, not {config.policy_mode!r}")

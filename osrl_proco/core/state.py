@@ -29,16 +29,34 @@ class Attributes:
 
     def state_dict(self) -> dict[str, Any]:
         values = {name: getattr(*self._find(name)) for name in self._names}
-        return {k: v.detach().clone() if isinstance(v, Tensor) else v for k, v in values.items()}
+        return {k: _saved(v) for k, v in values.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name in self._names:
             owner, leaf = self._find(name)
             now = getattr(owner, leaf)
-            if isinstance(now, Tensor) and isinstance(state[name], Tensor):
-                now.data.copy_(state[name])  # in place: an optimizer may hold it
+            if isinstance(now, Tensor) and isinstance(state[name], (Tensor, int)):
+                now.data.copy_(torch.as_tensor(state[name]))  # in place: an optimizer may hold it
             else:
                 setattr(owner, leaf, state[name])
+
+
+def optimizers_of(parts: Parts) -> list[torch.optim.Optimizer]:
+    """Every optimizer among the parts."""
+    found: list[torch.optim.Optimizer] = []
+    for part in parts.values():
+        if isinstance(part, torch.optim.Optimizer):
+            found.append(part)
+        elif isinstance(part, Mapping):
+            found += optimizers_of(part)
+    return found
+
+
+def _saved(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        counter = value.dim() == 0 and value.dtype == torch.int64
+        return int(value) if counter else value.detach().clone()  # a count is one wherever it is kept
+    return value
 
 
 def state_of(parts: Parts) -> dict[str, Any]:

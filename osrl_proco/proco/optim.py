@@ -31,8 +31,22 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def anneal(optimizer: torch.optim.Optimizer, lr: float, step: int, period: int) -> None:
-    """Set the learning rate to that of `step` on a cosine from `lr` to 0 at `period`, and 0 after."""
+def anneal(optimizer: torch.optim.Optimizer, lr: float, step: int | Tensor, period: int) -> None:
+    """Set the learning rate to that of `step` on a cosine from `lr` to 0 at `period`, and 0 after.
+
+    A step counted on the device asks for rates there (`rates_on_device`).
+    """
+    if isinstance(step, Tensor):
+        there = ((step / period).clamp_max(1.0) * math.pi).cos().add(1.0).mul(lr * 0.5)
+        for group in optimizer.param_groups:
+            group["lr"].copy_(there)
+        return
     rate = lr * 0.5 * (1.0 + math.cos(math.pi * min(step / period, 1.0)))
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def rates_on_device(optimizer: torch.optim.Optimizer) -> None:
+    """Keep the learning rates beside the parameters, so that a captured step reads them anew each time."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)

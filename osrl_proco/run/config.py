@@ -51,6 +51,8 @@ class RunConfig:
     threads: int = max(1, min(4, (os.cpu_count() or 1) // 2))
     # Matrix products by oneDNN where that is faster (AMD's Zen 5); false: bit for bit PyTorch's own
     fast: bool = True
+    # Start each update of FISOR, LSPC or CAPS as one CUDA graph (PyTorch 2.4 and newer; not run on a GPU yet)
+    cuda_graph: bool = False
     # Folder of this run; default runs/<task>/<algo>[-stock]-seed<seed>
     logdir: Optional[str] = None
     # Also log to TensorBoard (into the run's folder)

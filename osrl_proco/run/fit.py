@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,7 @@ class Fit:
     Args:
         source: what the feasibility learner learns from; None for a stock algorithm.
         callbacks: called in this order; the one that saves comes last.
+        update: what stands for the agent's own update, such as a captured one.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Fit:
         update_steps: int,
         source: FeasibilityData | None = None,
         callbacks: Sequence[Callback] = (),
+        update: Callable[..., Info] | None = None,
     ) -> None:
         self.agent, self.sampler, self.streams, self.source = agent, sampler, streams, source
         self.update_steps, self.callbacks = update_steps, callbacks
+        self._update = update or agent.update
         self.step = 0
         self.stopping = False  # a signal came: save and leave after this update
         self.postfix: dict[str, str] = {}  # shown beside the progress bar
@@ -85,7 +88,7 @@ class Fit:
                 if self.source is not None:
                     size = self.agent.feasibility_batch_size or self.agent.batch_size
                     rows = self.source.batch(size, self.streams["imagination"])
-                info = self.agent.update(self.sampler.sample(self.streams["batches"]), rows)
+                info = self._update(self.sampler.sample(self.streams["batches"]), rows)
                 self.step += 1
                 self.stopping = bool(caught)
                 bar.update()

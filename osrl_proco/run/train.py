@@ -15,10 +15,13 @@ from typing import Any
 
 import torch
 
+from ..algorithms.agent import Agent
 from ..algorithms.registry import algorithm
 from ..core.errors import UserError, first_line
 from ..core.files import read_text
+from ..core.graph import Captured, CudaGraph
 from ..core.random import Streams, drawing_from
+from ..core.state import optimizers_of
 from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings, relabelled
 from ..tasks.task import load_task, task_file
@@ -61,6 +64,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
     if config.fast:
         agent.speed_up()
     agent.prepare(data)
+    update = captured(agent, streams, device, config.algo) if config.cuda_graph else agent.update
     sampler = agent.sampler(data)
     with folder.locked():
         if resume:
@@ -76,12 +80,20 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
         loggers = _fsrl_loggers(config, folder)
         callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads)
-        fit = Fit(
-            agent, source.sampler(sampler) if source else sampler, streams, config.update_steps, source, callbacks
-        )
+        batches = source.sampler(sampler) if source else sampler
+        fit = Fit(agent, batches, streams, config.update_steps, source, callbacks, update)
         if resume:
             _restore(fit, folder, config, device)
         fit.run(config.algo if config.proco else f"{config.algo} (stock)")
+
+
+def captured(agent: Agent, streams: Streams, device: str, name: str) -> Captured:
+    """The agent's update as a CUDA graph. Raises UserError where it, the device or PyTorch cannot."""
+    if not agent.capturable:
+        raise UserError(f"--cuda_graph: {name}'s update cannot be captured; leave it out (fisor, lspc and caps can)")
+    graph = CudaGraph(device, [streams["noise"]], optimizers_of(agent.parts()))
+    agent.count_on_device()
+    return Captured(agent.update, graph)
 
 
 def _callbacks(

@@ -13,6 +13,8 @@ import torch
 from build import agent, feasibility, transitions, updates
 from test_contract import every
 
+from osrl_proco.core.state import optimizers_of
+
 
 def handlers():
     """What `copy.deepcopy` does to move tensors to the meta device; random streams stay where they are."""
@@ -41,14 +43,6 @@ def on_meta(what, monkeypatch):
         return copy.deepcopy(what)
 
 
-def optimizers(parts):
-    for part in parts.values():
-        if isinstance(part, torch.optim.Optimizer):
-            yield part
-        elif isinstance(part, dict):
-            yield from optimizers(part)
-
-
 @every
 def test_batches_and_updates_wait_for_nothing(name, proco, monkeypatch, request):
     if name == "cdt":
@@ -57,7 +51,7 @@ def test_batches_and_updates_wait_for_nothing(name, proco, monkeypatch, request)
     made = agent(name, proco)
     updates(made, data, 2)
     made, sampler, data = on_meta((made, made.sampler(data), data), monkeypatch)
-    for optimizer in optimizers(made.parts()):  # there is no fused step for the meta device
+    for optimizer in optimizers_of(made.parts()):  # there is no fused step for the meta device
         for group in optimizer.param_groups:
             group.update(fused=False, foreach=True)
         for state in optimizer.state.values():
