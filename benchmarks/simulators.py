@@ -49,7 +49,9 @@ What a run prints before it trains, and its metrics, say most of it (seed 0; the
 - **Swimmer**: the function calls 14 % of the safe states unsafe, the stock policies are safe as they are, and what
   the twins do to be safer costs.
 """
-FLAGS = ("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20")
+FLAGS = (
+    "--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "20", "--critic", "paper",
+)  # fmt: skip
 OWN = {  # above FLAGS
     "bc": ("--update_steps", "6000"),
     "ccac": ("--update_steps", "6000"),

@@ -57,7 +57,8 @@ class Experiment:
 
 def _arm(algo: str, proco: bool, *flags: str, name: str = "") -> Arm:
     mode = "proco" if proco else "stock"
-    return Arm(f"{algo}-{mode}{'-' if name else ''}{name}", algo, proco, flags)
+    form = ("--critic", "paper") if proco else ()  # on navigation tasks the default is ours
+    return Arm(f"{algo}-{mode}{'-' if name else ''}{name}", algo, proco, (*form, *flags))
 
 
 _ZERO = ("--cost_limit", "0")  # the paper's soft-constraint baselines are trained with a limit of 0

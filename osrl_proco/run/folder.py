@@ -101,7 +101,8 @@ class RunFolder:
         if isinstance(config.get("graded"), bool):  # as runs before 0dd5d06 wrote it
             config["graded"] = "all" if config["graded"] else "none"
         config.setdefault("hold", 1)  # which runs before fdb2e48 did not know
-        config.setdefault("recover", None)  # nor those before this came
+        config.setdefault("recover", None)  # nor those before f035012 this
+        config.setdefault("cuda_graph", False)  # nor those before this came
         return config
 
     def facts(self) -> dict[str, Any]:

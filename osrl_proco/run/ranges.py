@@ -46,7 +46,7 @@ _SHARES = (
 _ABOVE_0_TO_1 = ("tau", "feasibility_tau", "segment_ratio", "score_discount")
 _CHOICES = {
     "conservative_backup": ("label", "max"),
-    "critic": ("graded", "ours", "paper"),
+    "critic": ("auto", "graded", "ours", "paper"),
     "graded": ("all", "inside", "none"),
     "label": ("margin", "observation"),
     "reads": ("margins", "observation"),

@@ -56,6 +56,8 @@ def parse(argv: list[str], base: dict[str, Any] | None = None) -> ProcoConfig:
             )
         base = {k: v for k, v in base.items() if k in known}
     values = {**base, **given, **flags, "algo": spec.name}
+    if values.get("critic") == "auto":
+        values["critic"] = base["critic"]
     if not spec.twin:
         if str({**given, **flags}.get("proco", False)).lower() == "true":
             raise UserError(f"--proco true: {spec.name} has no PROCO twin; --proco false, or leave it out")
@@ -75,7 +77,7 @@ def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
     if preset not in PRESETS:
         raise UserError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
     settings: dict[str, Any] = {}
-    critic = str(chosen.get("critic", ProcoConfig.critic))
+    critic = _critic(chosen, family)
     layers = [
         ("families.yaml", ["any", family]),
         (f"presets/{preset}.yaml", ["any", family]),
@@ -85,7 +87,19 @@ def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
         blocks = read_mapping(CONFIGS / file)
         for block in (blocks.get(name) or {} for name in names):
             settings |= {**(block.get("all") or {}), **(block.get(algo) or {})}
-    return settings
+    return {**settings, "critic": critic}
+
+
+def _critic(chosen: dict[str, Any], family: str) -> str:
+    """The form of the critic, `auto` replaced: what `ours` adds on navigation tasks needs a twin and its model."""
+    critic = str(chosen.get("critic", ProcoConfig.critic))
+    if critic != "auto":
+        return critic
+    plain = {"proco": "true", "ablation": "none", "conservative_backup": "label"}
+    held = all(str(chosen.get(name, value)).lower() == value for name, value in plain.items())
+    return (
+        "ours" if family == "navigation" and held and str(chosen.get("model_share", 1)) not in ("0", "0.0") else "paper"
+    )
 
 
 def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:

@@ -27,7 +27,7 @@ def form(*flags):
 @pytest.mark.parametrize(
     ("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0), ("cdt", 1.0), ("bc", 1.0)]
 )
-def test_the_papers_form_is_the_default(algo, h_max):
+def test_the_papers_form_is_the_default_on_embedded_tasks(algo, h_max):
     assert form("--algo", algo) == ("none", "observation", "observation", "left", "larger", h_max, 0.005)
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
@@ -54,7 +54,34 @@ def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
     assert held("PointGoal1") == held("PointGoal1", "--preset", "laptop") == (15, 0.8, h_max, "margin")
     assert held("PointGoal1", "--hold", "1")[0] == 1
     assert held("HopperVelocity")[0] == 1
-    assert settings.parse(["--algo", algo, "--task", "PointGoal1"]).hold == 1
+    assert settings.parse(["--algo", algo, "--task", "PointGoal1", "--critic", "paper"]).hold == 1
+
+
+@pytest.mark.parametrize("algo", ["fisor", "bcql", "bc"])
+def test_ours_is_the_default_on_navigation_tasks_only(algo):
+    def config(*flags):
+        return settings.parse(["--algo", algo, *flags])
+
+    for flags in ((), ("--critic", "auto"), ("--preset", "laptop")):
+        assert config("--task", "PointGoal1", *flags).critic == "ours"
+        assert config("--task", "PointGoal1", *flags) == config("--task", "PointGoal1", *flags, "--critic", "ours")
+        for task in ("HopperVelocity", "BallCircle", "OfflineBrake"):
+            assert config("--task", task, *flags).critic == "paper"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--proco false",
+        "--model_share 0",
+        "--conservative_backup max",
+        "--ablation without_model",
+        "--ablation full_model",
+    ],
+)
+def test_what_excludes_actions_held_has_the_papers_critic(flags):
+    config = settings.parse(["--algo", "fisor", "--task", "PointGoal1", *flags.split()])
+    assert (config.critic, config.hold, config.recover, config.select) == ("paper", 1, None, "minqc")
 
 
 @pytest.mark.parametrize("algo", ["fisor", "bcql", "bc"])
@@ -65,7 +92,8 @@ def test_ours_has_a_way_back_on_navigation_tasks(algo):
     ours = ("--task", "PointGoal1", "--critic", "ours")
     assert recover(*ours) == -0.3
     assert recover(*ours, "--recover", "null") is None
-    assert recover("--task", "PointGoal1") is recover("--task", "HopperVelocity", "--critic", "ours") is None
+    assert recover("--task", "PointGoal1", "--critic", "paper") is None
+    assert recover("--task", "HopperVelocity", "--critic", "ours") is None
 
 
 @pytest.mark.parametrize("value", ["-1", "3"])
