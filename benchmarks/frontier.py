@@ -1,4 +1,4 @@
-"""What FISOR's twin earns and costs by how its critic is told of danger, beside `--critic ours`: docs/critic.md.
+"""What twins earn and cost by how their critic is told of danger and asked about it: docs/critic.md.
 
     python benchmarks/frontier.py --out runs/frontier --jobs 2
 
@@ -22,6 +22,7 @@ from osrl_proco.tasks.task import load_task
 IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1")}
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
+BC = (*OURS, "--update_steps", "6000")
 HELD = (*OURS, "--recover", "null", "--select", "minqc")
 STEP = (
     *HELD, "--hold", "1", "--feasibility_gamma", "0.9", "--expectile", "0.9", "--h_max", "25", "--model_share", "0.5",
@@ -47,6 +48,9 @@ STUDY = Unwatched(
         Arm("ours", "fisor", True, OURS),
         Arm("held-10000", "fisor", True, (*HELD, "--update_steps", "10000")),
         Arm("ours-10000", "fisor", True, (*OURS, "--update_steps", "10000")),
+        Arm("bc-none", "bc", True, (*BC, "--recover", "null")),
+        Arm("bc-action", "bc", True, (*BC, "--recover_where", "action")),
+        Arm("bc-lost", "bc", True, (*BC, "--recover_where", "lost")),
     ],
     looking=[],
     model="ours",

@@ -42,6 +42,7 @@ STUDY = Unwatched(
         Arm("bc-stock", "bc", False, ("--update_steps", "6000")),
         Arm("fisor-stock", "fisor", False),
         Arm(TWIN, "fisor", True, ("--critic", "ours")),
+        Arm("fisor-oracle", "fisor", False, ("--safe_only", "false")),
         Arm("bcql-stock", "bcql", False),
         Arm("bcql-proco", "bcql", True, ("--critic", "ours")),
         Arm("bc-proco", "bc", True, ("--critic", "ours", "--update_steps", "6000")),

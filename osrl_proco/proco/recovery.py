@@ -9,6 +9,11 @@ learned of actions all over the action space, in imagination, and so can choose 
 the last of which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and
 whoever takes another in every step goes nowhere.
 
+With --hold an action is judged as if it went on for K steps, but acts for one. So a policy of few actions is sent back
+from danger that it would have passed by, and then stands before it. `where="lost"` lets any action stand where also
+V_h(s) <= c, that is while some action still leads away. (The least restrictive controller of reachability: Bansal et
+al. 2017, arXiv 1709.07523.)
+
 (Recovery RL, Thananjeyan et al. 2021, arXiv 2010.15920, eq. 2: a second policy takes over above a threshold of Q; here
 it is the critic's own choice.)
 """
@@ -17,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -46,10 +51,13 @@ class Recovering:
     Args:
         policy: what acts where its action's Q is at most `above`.
         learner: of the feasibility critic.
+        where: "action": its action gives way wherever its Q is above `above`; "lost": only where V is, too.
     """
 
-    def __init__(self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float) -> None:
-        self._policy, self._learner = policy, learner
+    def __init__(
+        self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float, where: str = "action"
+    ) -> None:
+        self._policy, self._learner, self._lost = policy, learner, where == "lost"
         self._above, self._max_action = above, max_action
         self._kept = torch.zeros(0, dtype=torch.long)  # (rows,): the action tried that each keeps to; 0, its own: none
 
@@ -75,6 +83,8 @@ class Recovering:
         lowest, safest = q.min(1)
         still = (kept > 0) & (q[row, kept] <= lowest + WITHIN)
         passing = q <= self._above
+        if self._lost:
+            passing[:, 0] |= self._learner.critic.value(observations) <= self._above
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
         self._kept[:count] = chosen
@@ -82,9 +92,13 @@ class Recovering:
 
 
 def recovering(
-    make: Callable[[], Policy], learner: FeasibilityLearner | None, above: float | None, max_action: float
+    make: Callable[[], Policy], learner: FeasibilityLearner | None, config: Any, max_action: float
 ) -> Callable[[], Policy]:
-    """`make`, what it makes with a way back; unchanged where there is no critic or no threshold."""
+    """`make`, what it makes with a way back; unchanged where there is no critic, or no threshold in `config.recover`.
+
+    config: also has `recover_where`, see `Recovering`.
+    """
+    above = config.recover
     if learner is None or above is None:
         return make
-    return lambda: Recovering(make(), learner, above, max_action)
+    return lambda: Recovering(make(), learner, above, max_action, config.recover_where)

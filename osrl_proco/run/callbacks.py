@@ -120,7 +120,7 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         task, scale = self.prepared.task, self.prepared.scale
-        policy = recovering(agent.policy, agent.feasibility, self.config.recover, self.prepared.max_action)
+        policy = recovering(agent.policy, agent.feasibility, self.config, self.prepared.max_action)
         runs = evaluate(
             scale.policy(policy) if scale else policy,
             task,

@@ -151,6 +151,8 @@ class ProcoConfig(RunConfig):
     # similar that is not above it, else the safest (proco/recovery.py); null: what the policy does stands, as in the
     # paper
     recover: Optional[float] = None
+    # With --recover: action: wherever an action's Q is above it; lost: only where V is above it, too
+    recover_where: str = "action"
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)

@@ -102,6 +102,7 @@ class RunFolder:
             config["graded"] = "all" if config["graded"] else "none"
         config.setdefault("hold", 1)  # which runs before fdb2e48 did not know
         config.setdefault("recover", None)  # nor those before f035012 this
+        config.setdefault("recover_where", "action")
         config.setdefault("cuda_graph", False)  # nor those before this came
         return config
 

@@ -56,7 +56,7 @@ class Trained:
         return make()
 
     def _inner(self) -> Policy:
-        policy = recovering(self.agent.policy, self.agent.feasibility, self.config.recover, self.max_action)()
+        policy = recovering(self.agent.policy, self.agent.feasibility, self.config, self.max_action)()
         if self.ahead is None:
             return policy
         return LookAhead(

@@ -52,6 +52,7 @@ _CHOICES = {
     "reads": ("margins", "observation"),
     "of_two": ("mean", "larger"),
     "h_of": ("left", "reached"),
+    "recover_where": ("action", "lost"),
     "compat": ("osrl", "fixed"),
     "ablation": (
         "none",

@@ -28,8 +28,8 @@ class Always:
         self.told.append(("observe", rewards, costs))
 
 
-def learner(q):
-    return SimpleNamespace(target=SimpleNamespace(q=q))
+def learner(q, value=None):
+    return SimpleNamespace(target=SimpleNamespace(q=q), critic=SimpleNamespace(value=value))
 
 
 def toward(observations, actions):
@@ -47,6 +47,13 @@ def test_any_other_gives_way_to_the_most_similar_that_passes_or_else_to_the_safe
     got = policy.act(torch.tensor([[0.6], [1.0], [7.0]]))[:, 0].tolist()
     far = all_over(FAR, 1, 1.0)[:, 0].tolist()
     assert got == [max(a for a in far if a <= 0.4), max(a for a in far if a <= 0.0), -1.0]
+
+
+def test_only_in_lost_states_where_that_is_asked_for():
+    critic = learner(toward, value=lambda observations: observations[:, 0] - 1.0)
+    got = Recovering(Always(0.5), critic, -0.5, 1.0, "lost").act(torch.tensor([[0.25], [0.5], [0.51]]))[:, 0].tolist()
+    assert got[:2] == [0.5, 0.5]  # Q is -.25 and 0, V -.75 and -.5
+    assert got[2] <= -0.01
 
 
 def test_the_threshold_is_that_of_q():
@@ -129,6 +136,9 @@ def test_without_a_critic_or_a_threshold_a_policy_is_left_alone():
     def make():
         return Always(0.0)
 
-    assert recovering(make, None, 0.0, 1.0) is make
-    assert recovering(make, learner(toward), None, 1.0) is make
-    assert isinstance(recovering(make, learner(toward), 0.0, 1.0)(), Recovering)
+    def config(above):
+        return SimpleNamespace(recover=above, recover_where="action")
+
+    assert recovering(make, None, config(0.0), 1.0) is make
+    assert recovering(make, learner(toward), config(None), 1.0) is make
+    assert isinstance(recovering(make, learner(toward), config(0.0), 1.0)(), Recovering)
