@@ -61,6 +61,7 @@ def main() -> None:
             flags += ["--compat", "fixed"]
         with tempfile.TemporaryDirectory() as folder:
             words = [*flags, "--dataset", str(arguments.dataset), "--preset", "laptop", "--threads", "1"]
+            words += ["--critic", "paper"] if arm.proco else []
             before, began = cpu_of_children(), time.perf_counter()
             command = [sys.executable, "-m", "osrl_proco", "train", *words, "--logdir", f"{folder}/run"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)

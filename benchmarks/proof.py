@@ -2,7 +2,7 @@
 
     python benchmarks/proof.py --out runs/proof --jobs 2 --seeds 0
 
-Behaviour cloning, FISOR and BCQ-Lag with their twins on the safe-only half of recordings of the scripted drivers; the
+Behaviour cloning, FISOR and others with their twins on the safe-only part of recordings of the scripted drivers; the
 clone and FISOR's twin also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after
 the other, the paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it
 may be stopped at any time and goes on from the rows. `--report` trains nothing.

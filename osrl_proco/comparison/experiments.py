@@ -57,7 +57,7 @@ class Experiment:
 
 def _arm(algo: str, proco: bool, *flags: str, name: str = "") -> Arm:
     mode = "proco" if proco else "stock"
-    form = ("--critic", "paper") if proco else ()  # on navigation tasks the default is ours
+    form = ("--critic", "paper") if proco else ()  # in simulators the default is ours
     return Arm(f"{algo}-{mode}{'-' if name else ''}{name}", algo, proco, (*form, *flags))
 
 

@@ -120,8 +120,8 @@ class ProcoConfig(RunConfig):
     # The paper's table 9: without_model, full_model, without_relabel, deterministic_rollout, without_conservativeness,
     # without_reflection (the last two say which --cost_function was made with cost generate --without ...)
     ablation: str = "none"
-    # paper: its own form; ours: with the cost function's margins; graded: experimental; auto: ours on navigation tasks,
-    # but paper with an ablation, without model or with --conservative_backup max; else paper (docs/critic.md)
+    # paper: its own form; ours: with the cost function's margins; graded: experimental; auto: ours in simulators, but
+    # paper with an ablation, without model or with --conservative_backup max; else paper (docs/critic.md)
     critic: str = "auto"
     # h of a state: none: its label's, -1 or h_max; inside: -1 where safe, where unsafe h_max to twice that by the cost
     # function's margin; all: by the margin everywhere, -1 to h_max

@@ -22,6 +22,7 @@ from .config import ProcoConfig, RunConfig, config_class, field_names
 from .ranges import check
 
 PRESETS = ("paper", "laptop")
+SIMULATED = ("navigation", "velocity", "bullet")  # families on which --critic auto is ours
 _FILE_ENDINGS = (".yaml", ".yml")
 
 
@@ -91,15 +92,14 @@ def _below(chosen: dict[str, Any], algo: str) -> dict[str, Any]:
 
 
 def _critic(chosen: dict[str, Any], family: str) -> str:
-    """The form of the critic, `auto` replaced: what `ours` adds on navigation tasks needs a twin and its model."""
+    """The form of the critic, `auto` replaced: ours was made for twins with a model, and proved in simulators."""
     critic = str(chosen.get("critic", ProcoConfig.critic))
     if critic != "auto":
         return critic
     plain = {"proco": "true", "ablation": "none", "conservative_backup": "label"}
-    held = all(str(chosen.get(name, value)).lower() == value for name, value in plain.items())
-    return (
-        "ours" if family == "navigation" and held and str(chosen.get("model_share", 1)) not in ("0", "0.0") else "paper"
-    )
+    twin = all(str(chosen.get(name, value)).lower() == value for name, value in plain.items())
+    model = str(chosen.get("model_share", 1)) not in ("0", "0.0")
+    return "ours" if family in SIMULATED and twin and model else "paper"
 
 
 def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:
