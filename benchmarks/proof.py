@@ -60,44 +60,60 @@ STUDY = Unwatched(
 
 NOTES = """## What is behind it
 
-- **The twin** judges actions that are held for 15 steps on navigation tasks, takes the first of its samples that the
-  critic lets pass, and where none passes another action, from all over the action space ([why](critic.md)). **The
+- **FISOR's twin** judges actions that are held for 15 steps on navigation tasks, takes the first of its samples that
+  the critic lets pass, and where none passes another action, from all over the action space ([why](critic.md)). **The
   price is reward.** On the two Goal1 tasks it earns more by this than it did when it took the safest of 16 samples
   (`held` below); on the Push tasks it earns less: there FISOR's actor by itself, trained so short, runs away from the
   box, stock or twin, and the safest sample stood still instead (PointPush1, evaluation seeds from 40,000 on: the first
   sample -1.47 at a cost of .57, with the way back -1.16 at .00, the safest sample with it -.16 at .00; no rows kept).
-- **Where it fails.** On the Button tasks half of the episodes of level 1 have danger, up to 97 steps of it: the cost
-  function joins more than a dozen comparisons, with moving things among them, and the model foresees two thirds of
-  that danger ([critic.md](critic.md)). On all tasks but CarGoal1 and AntVelocity it **earns next to
-  nothing, or less than nothing**: what it proves is that danger can be learned without a violation in the data, not
-  yet that anything useful can be done beside it. A clone with look-ahead earns more on the two tasks it was run on.
+- **BC's twin** (6,000 updates, as the clone), by the same critic, earns more than FISOR's nearly everywhere and costs
+  more on two kinds of tasks, Button and Circle. On navigation tasks its action gives way only where V warns too
+  (`--recover_where lost`), a choice made on seed 7. On the tasks of this page it is no clear gain: over the twelve
+  that were also judged with the action giving way wherever Q warns (`action` below) the mean reward is .01 and not
+  -.02, the mean cost 1.36 and not 1.05. Car gains by it (CarGoal1 .28 and not .19, CarGoal2 .20 and not .07), Point
+  pays (PointGoal1 .38 and not .00; PointPush2 2.86, one episode of 20 with 494 unsafe steps, and not .00).
+- **Where they fail.** On the Button tasks half of the episodes of level 1 have danger: the cost function joins more
+  than a dozen comparisons, with moving things among them, and the model foresees two thirds of that danger
+  ([critic.md](critic.md)). FISOR's twin **earns next to nothing, or less than nothing**, but on a few tasks (Hopper,
+  CarRun, CarGoal1). On AntVelocity it earned .27 without the way back and was as safe: none of 16 actions of eight
+  torques is like the policy's, and a gait is lost with one of them. A twin that is sent back from a hazard often stands
+  before it for the rest of the episode: a policy that draws among the actions that pass, and keeps to one for 15
+  steps, earned half as much again on PointGoal1 (seed 7: .23 for .15) and cost 1.2 instead of .2 (no rows kept). That
+  is the next thing to look into.
+- **The way back on other tasks**, a threshold of 0, is younger than on navigation tasks; `alone` below are the same
+  trainings (BC and FISOR on Bullet's tasks, BC on the velocity tasks) or earlier ones (FISOR on the velocity tasks)
+  without it, FISOR with the safest of 16 samples. It costs clones reward where they were safe without
+  (AntVelocity .42 to .32, Hopper .59 to .54) and brings to safety what was not (Swimmer 22.4, Walker2d 4.1, CarCircle
+  1.6 and, FISOR, 13.9), at a half of the reward and more.
 - **Other hosts** have the same way back. On CarGoal1 and PointGoal1 with seed 7, evaluation seeds from 40,000 on, 100
   recorded episodes, without the way back to with it (cost; reward; no rows kept; at this stage it took the safest of
   the 16, not the most similar that passes): CAPS 2.30 to .00 and .44 to .29 on CarGoal1, LSPC 3.91 to .04 and .46 to
-  .24, BC 3.15 to .00 and .55 to .27; BC on PointGoal1 4.31 to .27 and .74 to .13. BCQ-Lag and CAPS in the table, on
-  the same two tasks: they too cost a third of their stock or less, and earn a third of it or less.
+  .24. BCQ-Lag and CAPS in the table, on the same two tasks: they too cost a third of their stock or less, and earn a
+  third of it or less.
+- **The oracle** is stock FISOR on all of the data, violations included (`--safe_only false`), as in the paper. After
+  3,000 updates it is no oracle: it too costs and earns little, so what bounds FISOR's reward here is FISOR at this
+  size, not the missing violations. What one may earn safely is better seen by the clones.
 - **What was seen before.** All settings were found on seed 7 and evaluation seeds from 40,000 on of PointGoal1 and
-  CarGoal1, and the way back was also tried on the models of seed 0 of PointGoal2, PointButton1 and PointPush1, there
-  too with evaluation seeds from 40,000 on. That a new form was needed was known from the rows of earlier ones,
-  below, on the evaluation seeds of training seed 0: its tasks are no blind test. Of training seed 1 the rows without
-  the way back were seen before the last detail of it, the most similar action, was chosen.
+  CarGoal1, and the way back was also tried on the models of seed 0 of PointGoal2, PointButton1 and PointPush1 and, with
+  a threshold of 0, of Swimmer, Hopper, CarCircle, BallCircle, BallRun, CarRun and DroneCircle, there with evaluation
+  seeds from 40,000 or 45,000 on. That a new form was needed was known from the rows of earlier ones, below, on the
+  evaluation seeds of training seed 0: its tasks are no blind test. Of training seed 1 the rows without the way back
+  were seen before the last detail of it, the most similar action, was chosen.
 - **Earlier forms** of the critic on the same data and seeds, and what depends on their models (rows in
   `benchmarks/results/proof-earlier.csv`; `wide`, commit 5348f15: margins read to 10 spreads, model and critic learn
   their jumps; `narrow`, 633c43d: cut at one spread; `three-widths`, 01ef286: both and .3; `inside`, 0dd5d06: also
   graded inside danger; all these judge single steps; `held`: the present twins without the way back and, FISOR, with
-  the safest of 16 samples). `wide` called more states lost than the forms after it, cost less
-  than they on PointGoal1 and Swimmer, and paid with reward. Its rows on Swimmer were overwritten: .10 alone, 1.86
+  the safest of 16 samples; `alone`, `action`: see above). `wide` called more states lost than the forms after it, cost
+  less than they on PointGoal1 and Swimmer, and paid with reward. Its rows on Swimmer were overwritten: .10 alone, 1.86
   with look-ahead, the clone .61. One training each, and trainings differ: `inside` cost .74 on CarGoal1 on this seed
   and 1.77 on another.
 
 @@EARLIER@@
 
-- **Seed 0 alone**, which has all 17 tasks: FISOR's twin is safe on 15, mean cost .30; stock on 3, 7.05.
-- **How the rows came.** Most twins were trained before the way back was there and judged again with it: `--recover` and
-  `--select` change what a policy does, not how it is trained. Their commit is that of the training. Training seed 1
-  has been run on nine navigation tasks, those whose numbers have intervals; two seeds make wide ones. The velocity
-  tasks were not run again, and the other hosts not at all or on two tasks. The twin's look-ahead
-  on PointGoal2 was stopped.
+- **How the rows came.** Twins that were trained before their way back was there were judged again with it: `--recover`,
+  `--recover_where` and `--select` change what a policy does, not how it is trained. Their commit is that of the
+  training. Training seed 1 has been run on nine navigation tasks, those whose numbers have intervals; two seeds make
+  wide ones. The other hosts were run on two tasks. The twin's look-ahead on PointGoal2 was stopped.
 - Stock rows of nine tasks are of earlier commits than the twins'; the code of stock runs did not change between, but
   the commit of the first four tasks' stock rows, 90383dd, is what their code lay on top of, uncommitted.
 """
