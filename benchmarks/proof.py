@@ -74,17 +74,18 @@ NOTES = """## What is behind it
   pays (PointGoal1 .38 and not .00; PointPush2 2.86, one episode of 20 with 494 unsafe steps, and not .00).
 - **Where they fail.** On the Button tasks half of the episodes of level 1 have danger: the cost function joins more
   than a dozen comparisons, with moving things among them, and the model foresees two thirds of that danger
-  ([critic.md](critic.md)). FISOR's twin **earns next to nothing, or less than nothing**, but on a few tasks (Hopper,
-  CarRun, CarGoal1). On AntVelocity it earned .27 without the way back and was as safe: none of 16 actions of eight
-  torques is like the policy's, and a gait is lost with one of them. A twin that is sent back from a hazard often stands
-  before it for the rest of the episode: a policy that draws among the actions that pass, and keeps to one for 15
-  steps, earned half as much again on PointGoal1 (seed 7: .23 for .15) and cost 1.2 instead of .2 (no rows kept). That
-  is the next thing to look into.
+  ([critic.md](critic.md)). FISOR's twin **earns next to nothing, or less than nothing**, but on a few tasks
+  (Hopper, CarRun, CarGoal1). On AntVelocity it earned .27 without the way back and was as safe: none of 16 actions
+  of eight torques is like the policy's, and a gait is lost with one of them. On DroneRun both twins drive into
+  danger where the clone does not, with the way back or without: the critic warns of next to nothing there. Why was
+  not looked into. A twin that is sent back from a hazard often stands before it for the rest of the episode: a
+  policy that draws among the actions that pass, and keeps to one for 15 steps, earned half as much again on
+  PointGoal1 (seed 7: .23 for .15) and cost 1.2 instead of .2 (no rows kept). That is the next thing to look into.
 - **The way back on other tasks**, a threshold of 0, is younger than on navigation tasks; `alone` below are the same
   trainings (BC and FISOR on Bullet's tasks, BC on the velocity tasks) or earlier ones (FISOR on the velocity tasks)
-  without it, FISOR with the safest of 16 samples. It costs clones reward where they were safe without
-  (AntVelocity .42 to .32, Hopper .59 to .54) and brings to safety what was not (Swimmer 22.4, Walker2d 4.1, CarCircle
-  1.6 and, FISOR, 13.9), at a half of the reward and more.
+  without it, FISOR with the safest of 16 samples. It costs clones reward where they were safe without (AntVelocity
+  .42 to .32, Hopper .59 to .54) and brings to safety what was not (Swimmer 22.4, Walker2d 4.1, CarCircle 1.6 and,
+  FISOR, 13.9), at a half of the reward and more.
 - **Other hosts** have the same way back. On CarGoal1 and PointGoal1 with seed 7, evaluation seeds from 40,000 on, 100
   recorded episodes, without the way back to with it (cost; reward; no rows kept; at this stage it took the safest of
   the 16, not the most similar that passes): CAPS 2.30 to .00 and .44 to .29 on CarGoal1, LSPC 3.91 to .04 and .46 to
