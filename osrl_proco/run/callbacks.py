@@ -62,7 +62,7 @@ class Log(Callback):
         self, folder: RunFolder, every: int, loggers: Sequence[Any] = (), refresh: Refresh | None = None
     ) -> None:
         self.folder, self.every, self.loggers, self.refresh = folder, every, loggers, refresh
-        self.sums: dict[str, Tensor] = {}
+        self.sums: dict[str, Tensor | float] = {}  # tensors where the update made them, on the device
         self.summed = 0
         self._began: tuple[float, int] | None = None
 
@@ -71,14 +71,19 @@ class Log(Callback):
 
     def after(self, fit: Fit, info: Info) -> None:
         for key, value in info.items():
-            value = torch.as_tensor(value, dtype=torch.float32).detach()
+            value = value.detach().float() if isinstance(value, Tensor) else float(value)
             self.sums[key] = self.sums[key] + value if key in self.sums else value
         self.summed += 1
         if fit.step % self.every and not fit.last:
             return
-        require_finite(self.sums, fit.step)
-        means = (torch.stack([v.reshape(()) for v in self.sums.values()]) / self.summed).tolist()
-        row = {**dict(zip(self.sums, means, strict=True)), **(self.refresh.figures if self.refresh else {})}
+        means: dict[str, float] = {}
+        for on_device in (True, False):  # tensors of two devices can't be stacked
+            group = {k: torch.as_tensor(v) for k, v in self.sums.items() if isinstance(v, Tensor) == on_device}
+            require_finite(group, fit.step)
+            if group:
+                stacked = torch.stack([value.reshape(()) for value in group.values()])
+                means |= zip(group, (stacked / self.summed).tolist(), strict=True)
+        row = {**{name: means[name] for name in self.sums}, **(self.refresh.figures if self.refresh else {})}
         self.sums, self.summed = {}, 0
         assert self._began is not None
         began, first = self._began
