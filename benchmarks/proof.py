@@ -67,7 +67,7 @@ NOTES = """## What is behind it
   box, stock or twin, and the safest sample stood still instead (PointPush1, evaluation seeds from 40,000 on: the first
   sample -1.47 at a cost of .57, with the way back -1.16 at .00, the safest sample with it -.16 at .00; no rows kept).
 - **BC's twin** (6,000 updates, as the clone), by the same critic, earns more than FISOR's nearly everywhere and costs
-  more on two kinds of tasks, Button and Circle. On navigation tasks its action gives way only where V warns too
+  more on the Button tasks, PointCircle1 and PointPush2. On navigation tasks its action gives way only where V warns too
   (`--recover_where lost`), a choice made on seed 7. On the tasks of this page it is no clear gain: over the twelve
   that were also judged with the action giving way wherever Q warns (`action` below) the mean reward is .01 and not
   -.02, the mean cost 1.36 and not 1.05. Car gains by it (CarGoal1 .28 and not .19, CarGoal2 .20 and not .07), Point

@@ -96,10 +96,14 @@ def _critic(chosen: dict[str, Any], family: str) -> str:
     critic = str(chosen.get("critic", ProcoConfig.critic))
     if critic != "auto":
         return critic
-    plain = {"proco": "true", "ablation": "none", "conservative_backup": "label"}
-    twin = all(str(chosen.get(name, value)).lower() == value for name, value in plain.items())
-    model = str(chosen.get("model_share", 1)) not in ("0", "0.0")
-    return "ours" if family in SIMULATED and twin and model else "paper"
+    fits = (
+        family in SIMULATED
+        and _value("proco", chosen.get("proco", True), bool)
+        and _value("model_share", chosen.get("model_share", 1.0), float) > 0
+        and chosen.get("ablation", "none") == "none"
+        and chosen.get("conservative_backup", "label") == "label"
+    )
+    return "ours" if fits else "paper"
 
 
 def take(argv: list[str], flag: str) -> tuple[list[str], str | None]:

@@ -67,6 +67,8 @@ def test_ours_is_the_default_in_simulators(algo):
             assert config("--task", task, *flags).critic == "ours"
             assert config("--task", task, *flags) == config("--task", task, *flags, "--critic", "ours")
         assert config("--task", "OfflineBrake", *flags).critic == "paper"
+    assert config("--task", "PointGoal1", "--proco", "yes").critic == "ours"
+    assert config("--task", "PointGoal1", "--model_share", "0.00").critic == "paper"
 
 
 @pytest.mark.parametrize(
