@@ -46,12 +46,14 @@ STUDY = Unwatched(
         Arm("bcql-stock", "bcql", False),
         Arm("bcql-proco", "bcql", True, ("--critic", "ours")),
         Arm("bc-proco", "bc", True, ("--critic", "ours", "--update_steps", "6000")),
+        # What critic and clone make of the same data with their violations.
+        Arm("bc-oracle", "bc", True, ("--critic", "ours", "--update_steps", "6000", "--safe_only", "false")),
         Arm("caps-stock", "caps", False),
         Arm("caps-proco", "caps", True, ("--critic", "ours")),
         Arm("lspc-stock", "lspc", False),
         Arm("lspc-proco", "lspc", True, ("--critic", "ours")),
     ],
-    looking=[("bc-stock", AHEAD), (TWIN, AHEAD)],
+    looking=[("bc-stock", AHEAD), (TWIN, AHEAD), ("bc-proco", AHEAD)],
     model="bc-proco",  # that of all twins
     flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
     first_seed=50_000,

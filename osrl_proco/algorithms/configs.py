@@ -35,7 +35,7 @@ class BCConfig:
     critic_lr: float = 0.0003
     # With bc_mode feasible: share of the updates that clone everything, until the critic says what is feasible
     critic_share: float = 0.7
-    # With bc_mode feasible: actions in lost states weigh exp(lost_alpha (V_h - Q_h)); default: not cloned
+    # With bc_mode feasible: actions in lost states weigh exp(lost_alpha (V_h - Q_h)); none: not cloned
     lost_alpha: Optional[float] = None
     # With PROCO: updates between rollouts, E
     rollout_every: int = 5_000
