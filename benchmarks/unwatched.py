@@ -46,7 +46,10 @@ class Unwatched:
         needed = arms | {name for name, _ in looking} | ({self.model} if looking else set())
         trained = [arm for arm in self.arms if arm.name in needed]
         grid = Grid(trained, [task], [seed], self.flags, out, collect=self.recorded)
-        print("\n".join(grid.train(jobs)), flush=True)
+        try:
+            print("\n".join(grid.train(jobs)), flush=True)
+        except KeyboardInterrupt:
+            raise SystemExit("Stopped; the same command goes on from here.") from None
         runs = {run.arm.name: run for run in grid.runs if run.finished()}
         wanted: list[tuple[Run, str, int, str | None]] = [
             (run, name, 0, None) for name, run in runs.items() if name in arms

@@ -98,6 +98,18 @@ def test_ours_has_a_way_back(algo):
     assert recover("--task", "HopperVelocity", "--critic", "ours") == 0.0
 
 
+@pytest.mark.parametrize(
+    ("task", "where"), [("PointGoal1", "lost"), ("DroneRun", "action"), ("HopperVelocity", "action")]
+)
+def test_the_twin_of_a_clone_clones_lost_states_too(task, where):
+    def config(*flags):
+        return settings.parse(["--algo", "bc", "--task", task, *flags])
+
+    assert (config().lost_alpha, config().recover_where) == (3.0, where)
+    assert config("--lost_alpha", "null").lost_alpha is None
+    assert config("--critic", "paper").lost_alpha is None
+
+
 @pytest.mark.parametrize("value", ["-1", "3"])
 def test_a_threshold_that_no_q_can_pass_or_all_do_is_refused(value):
     with pytest.raises(UserError, match=r"--recover.*-1"):
