@@ -17,6 +17,7 @@ How this differs from the published code: docs/algorithms/fisor.md. `compat` cha
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -84,6 +85,7 @@ class FISOR(Agent):
                 of_two="larger",
                 polyak=config.tau,
                 hold=1,
+                farthest=math.inf,  # nor are its inputs standardised
             )
             self.cost = FeasibilityLearner.create(
                 obs_dim, act_dim, settings, device, lr=config.critic_lr, network=_xavier

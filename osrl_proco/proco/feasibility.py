@@ -21,6 +21,8 @@ from .losses import expectile_loss, polyak
 from .optim import adam
 from .reads import Reads
 
+FARTHEST = 10.0  # as the dynamics model's
+
 
 class FeasibilityBatch(NamedTuple):
     """Transitions with the danger, in [-1, 2] and above 0 where unsafe, of the state they leave and the one they reach.
@@ -50,6 +52,8 @@ class ProcoSettings:
         their disagreement, at every step of the backup, and calls feasible states lost.
     reads: what the critic reads beside the observation; None: nothing.
     hold: steps that a transition takes (held.py); the discount is that of so many.
+    farthest: deviations from the data's mean at which an input is cut. Imagined states can lie hundreds away where an
+        entry hardly varies in the data, and from there Q grows from update to update.
     """
 
     h_max: float = 1.0
@@ -61,6 +65,7 @@ class ProcoSettings:
     polyak: float = 0.005
     reads: Reads | None = None
     hold: int = 1
+    farthest: float = FARTHEST
 
     @classmethod
     def of(cls, config: Any, reads: Reads | None = None) -> ProcoSettings:
@@ -118,6 +123,7 @@ class FeasibilityCritic(nn.Module):
         network: makes a network of one output from its input size and `hidden`.
         of_two: which of the two Q counts, see ProcoSettings.
         reads: what it reads beside the observation.
+        farthest: where its inputs are cut, see ProcoSettings.
     """
 
     obs_mean: Tensor
@@ -131,9 +137,10 @@ class FeasibilityCritic(nn.Module):
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
         of_two: str = "larger",
         reads: Reads | None = None,
+        farthest: float = FARTHEST,
     ) -> None:
         super().__init__()
-        self.of_two, self.reads = of_two, reads
+        self.of_two, self.reads, self.farthest = of_two, reads, farthest
         width = obs_dim + (reads.width if reads else 0)
         self.q_nets = nn.ModuleList(network(width + act_dim, hidden) for _ in range(2))
         self.v_net = network(width, hidden)
@@ -166,7 +173,7 @@ class FeasibilityCritic(nn.Module):
     def _inputs(self, observations: Tensor) -> Tensor:
         if self.reads is not None:
             observations = torch.cat([observations, self.reads(observations)], -1)
-        return (observations - self.obs_mean) / self.obs_std
+        return ((observations - self.obs_mean) / self.obs_std).clamp(-self.farthest, self.farthest)
 
     def excess(self, observations: Tensor, actions: Tensor) -> Tensor:
         """max{Q(s, a) - max{V(s), 0}, 0} (N,): 0 for an action that keeps a feasible state feasible, and for the
@@ -214,8 +221,8 @@ class FeasibilityLearner:
         network: Callable[[int, Sequence[int]], nn.Module] = _network,
     ) -> FeasibilityLearner:
         """A fresh learner on `device`; `network` as in `FeasibilityCritic`."""
-        critic = FeasibilityCritic(obs_dim, act_dim, settings.hidden, network, settings.of_two, settings.reads)
-        critic = critic.to(device)
+        own = settings.hidden, network, settings.of_two, settings.reads, settings.farthest
+        critic = FeasibilityCritic(obs_dim, act_dim, *own).to(device)
         return cls(critic, settings, lr=lr)
 
     def standardise(self, observations: Tensor) -> None:

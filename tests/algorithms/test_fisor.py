@@ -363,7 +363,7 @@ def test_the_twin_takes_procos_settings_and_the_stock_its_own():
     assert twin.feasibility is twin.cost
     assert stock.feasibility is None
     assert twin.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.8, "reached", "mean", 0.02)
-    assert stock.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.99, "reached")
+    assert stock.cost.settings == ProcoSettings(3.0, 0.7, [16, 16], 0.99, "reached", farthest=math.inf)
     data = hosts.data()
     stock.prepare(data), twin.prepare(data)
     assert stock.cost.critic.obs_std.tolist() == [1.0] * hosts.OBS

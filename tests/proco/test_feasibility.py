@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -204,3 +206,21 @@ def test_a_corridor_against_dynamic_programming(gamma):
         value = c.value(one_hot(list(range(9)))).numpy()
     assert ((value > 0) == (exact[:9] > 0)).all()
     np.testing.assert_allclose(value[6:], exact[6:9], atol=0.2)
+
+
+@pytest.mark.parametrize("farthest", [10.0, math.inf])
+def test_what_hardly_varies_in_the_data_does_not_blow_the_critic_up(farthest):
+    """A |y| that stays far below its limit is, cut, all but constant; what the model imagines leaves that far behind."""
+    torch.manual_seed(1)
+    form = ProcoSettings(1.0, 0.9, (32, 32), 0.99, farthest=farthest)
+    learner = FeasibilityLearner.create(2, 1, form, "cpu", lr=1e-3)
+    states = torch.stack([torch.randn(400), -1.0 + 5e-4 * torch.randn(400)], 1)
+    learner.standardise(states)
+    reached, actions = states.clone(), torch.rand(400, 1)
+    reached[::4, 1] = torch.linspace(-1.0, 1.0, 100)  # up to 4,000 deviations away
+    unsafe = signed(reached[:, 1] > 0.5)
+    batch = FeasibilityBatch(states, actions, reached, -torch.ones(400), unsafe, torch.zeros(400))
+    for _ in range(300):
+        learner.update(batch)
+    largest = learner.critic.q_values(states, actions).abs().max()
+    assert largest < 2 if farthest == 10 else largest > 100  # Q lies between -1 and 1
