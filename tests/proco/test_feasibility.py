@@ -210,7 +210,7 @@ def test_a_corridor_against_dynamic_programming(gamma):
 
 @pytest.mark.parametrize("farthest", [10.0, math.inf])
 def test_what_hardly_varies_in_the_data_does_not_blow_the_critic_up(farthest):
-    """A |y| that stays far below its limit is, cut, all but constant; what the model imagines leaves that far behind."""
+    """A |y| that stays far below its limit is, cut, all but constant; what the model imagines leaves it far behind."""
     torch.manual_seed(1)
     form = ProcoSettings(1.0, 0.9, (32, 32), 0.99, farthest=farthest)
     learner = FeasibilityLearner.create(2, 1, form, "cpu", lr=1e-3)
