@@ -66,38 +66,39 @@ NOTES = """## What is behind it
   the critic lets pass, and where none passes another action, from all over the action space ([why](critic.md)). **The
   price is reward.** On the two Goal1 tasks it earns more by this than it did when it took the safest of 16 samples
   (`held` below); on the Push tasks it earns less: there FISOR's actor by itself, trained so short, runs away from the
-  box, stock or twin, and the safest sample stood still instead (PointPush1, evaluation seeds from 40,000 on: the first
-  sample -1.47 at a cost of .57, with the way back -1.16 at .00, the safest sample with it -.16 at .00; no rows kept).
-- **BC's twin** (6,000 updates, as the clone), by the same critic, earns more than FISOR's nearly everywhere. *bc-proco-cut*
-  is its form of before, which did not clone lost states ([why it does now](critic.md)), run on nearly all tasks; *bc-proco*
-  as it is, run so far on those that have it. The former costs more than FISOR's on the Button tasks, PointCircle1 and
-  PointPush2. On navigation tasks its action gives way only where V warns too (`--recover_where lost`), a choice made on seed
-  7. On the tasks of this page that was no clear gain: over the twelve that were also judged with the action giving way
-  wherever Q warns (`action` below) the mean reward is .01 and not -.02, the mean cost 1.36 and not 1.05. Car gains by it
-  (CarGoal1 .28 and not .19, CarGoal2 .20 and not .07), Point pays (PointGoal1 .38 and not .00; PointPush2 2.86, one episode
-  of 20 with 494 unsafe steps, and not .00).
+  box, stock or twin, and the safest sample stood still instead (PointPush1, evaluation seeds from 40,000 on: the
+  first sample -1.47 at a cost of .57, with the way back -1.16 at .00, the safest sample with it -.16 at .00; no rows
+  kept).
+- **BC's twin** (6,000 updates, as the clone), by the same critic, earns more than FISOR's nearly everywhere.
+  *bc-proco-cut* is its form of before, which did not clone lost states ([why it does now](critic.md)), run on nearly
+  all tasks; *bc-proco* as it is, run so far on those that have it. The former costs more than FISOR's on the Button
+  tasks, PointCircle1 and PointPush2. On navigation tasks its action gives way only where V warns too
+  (`--recover_where lost`), a choice made on seed 7. On the tasks of this page that was no clear gain: over the twelve
+  that were also judged with the action giving way wherever Q warns (`action` below) the mean reward is .01 and not
+  -.02, the mean cost 1.36 and not 1.05. Car gains by it (CarGoal1 .28 and not .19, CarGoal2 .20 and not .07), Point
+  pays (PointGoal1 .38 and not .00; PointPush2 2.86, one episode of 20 with 494 unsafe steps, and not .00).
 - **Where they fail.** On the Button tasks half of the episodes of level 1 have danger: the cost function joins more
   than a dozen comparisons, with moving things among them, and the model foresees two thirds of that danger
-  ([critic.md](critic.md)). FISOR's twin **earns next to nothing, or less than nothing**, but on a few tasks
-  (Hopper, CarRun, CarGoal1). On AntVelocity it earned .27 without the way back and was as safe: none of 16 actions
-  of eight torques is like the policy's, and a gait is lost with one of them. A twin that is sent back from a hazard often
-  stands before it for the rest of the episode. A policy that draws among the actions that pass, and keeps to one for 15
-  steps, earned .25 and not .13 on PointGoal1 (seed 7, 12 episodes) and cost 1.78 and not .12; with drawn actions of a Q of
-  at most -.6, or only after 25 steps of being sent back, it earned .16 and still cost 1.45 to 1.71: whoever wanders before
-  a hazard now and then gets into it, and stays (no rows kept). On Walker2d the way back makes the twin fall: an episode
-  lasts 160 steps of 1,000 and earns .09, without it .57 at a cost of 3.7. There neither actions near the policy's own nor
-  its own mixed with others helped (.09 to .17, the latter at a cost of 4.9; seed 7, no rows kept): a gait is slowed down
-  over strides, not by one torque.
+  ([critic.md](critic.md)). FISOR's twin **earns next to nothing, or less than nothing**, but on a few tasks (Hopper,
+  CarRun, CarGoal1). On AntVelocity it earned .27 without the way back and was as safe: none of 16 actions of eight
+  torques is like the policy's, and a gait is lost with one of them. A twin that is sent back from a hazard often
+  stands before it for the rest of the episode. A policy that draws among the actions that pass, and keeps to one for
+  15 steps, earned .25 and not .13 on PointGoal1 (seed 7, 12 episodes) and cost 1.78 and not .12; with drawn actions
+  of a Q of at most -.6, or only after 25 steps of being sent back, it earned .16 and still cost 1.45 to 1.71: whoever
+  wanders before a hazard now and then gets into it, and stays (no rows kept). On Walker2d the way back makes the twin
+  fall: an episode lasts 160 steps of 1,000 and earns .09, without it .57 at a cost of 3.7. There neither actions near
+  the policy's own nor its own mixed with others helped (.09 to .17, the latter at a cost of 4.9; seed 7, no rows
+  kept): a gait is slowed down over strides, not by one torque.
 - **DroneRun** had both twins drive into danger where the clone did not (*-cut*, *-far* below). The limit of y is six
-  spreads of the data away, so that y's margin, cut as the critic reads it, hardly varied: .0007. What the model imagined
-  near the limit was thousands of such deviations away, Q grew without end (loss 7,379 after 6,000 updates on seed 0), and
-  no sign of it meant anything. Now inputs are cut at ten deviations, as the dynamics model's always were (loss .007). To
-  clone lost states had mended it on seed 7 (critic.md), on seed 0 not (.58 at 8.11; its rows were overwritten). BC's twin
-  is safe there now. FISOR's is not: its actor, trained so short, lets the drone drift and tilt, and what one step of the
-  critic sees comes 10 steps too late for a drone; the way back did not help (3.7 without, 4.3 with it, 8 episodes on
-  seeds from 40,000 on; no rows kept). In the recorded states of other tasks none (Swimmer) to 1 % (Walker2d; PointGoal1
-  .7 %) have an input beyond ten, on Hopper a third; there Q did not grow: the losses of BC's twins end at .12 or less (no
-  rows kept).
+  spreads of the data away, so that y's margin, cut as the critic reads it, hardly varied: .0007. What the model
+  imagined near the limit was thousands of such deviations away, Q grew without end (loss 7,379 after 6,000 updates on
+  seed 0), and no sign of it meant anything. Now inputs are cut at ten deviations, as the dynamics model's always were
+  (loss .007). To clone lost states had mended it on seed 7 (critic.md), on seed 0 not (.58 at 8.11; its rows were
+  overwritten). BC's twin is safe there now. FISOR's is not: its actor, trained so short, lets the drone drift and
+  tilt, and what one step of the critic sees comes 10 steps too late for a drone; the way back did not help (3.7
+  without, 4.3 with it, 8 episodes on seeds from 40,000 on; no rows kept). In the recorded states of other tasks none
+  (Swimmer) to 1 % (Walker2d; PointGoal1 .7 %) have an input beyond ten, on Hopper a third; there Q did not grow: the
+  losses of BC's twins end at .12 or less (no rows kept).
 - **The way back on other tasks**, a threshold of 0, is younger than on navigation tasks; `alone` below are the same
   trainings (BC and FISOR on Bullet's tasks, BC on the velocity tasks) or earlier ones (FISOR on the velocity tasks)
   without it, FISOR with the safest of 16 samples. It costs clones reward where they were safe without (AntVelocity
@@ -112,28 +113,30 @@ NOTES = """## What is behind it
   3,000 updates it is no oracle: it too costs and earns little, so what bounds FISOR's reward here is FISOR at this
   size, not the missing violations. What one may earn safely is better seen by the clones.
 - **What was seen before.** All settings were found on seed 7 and evaluation seeds from 40,000 on of PointGoal1 and
-  CarGoal1, and the way back was also tried on the models of seed 0 of PointGoal2, PointButton1 and PointPush1 and, with
-  a threshold of 0, of Swimmer, Hopper, CarCircle, BallCircle, BallRun, CarRun and DroneCircle, there with evaluation
-  seeds from 40,000 or 45,000 on. That a new form was needed was known from the rows of earlier ones, below, on the
-  evaluation seeds of training seed 0: its tasks are no blind test, DroneRun least of all. Of training seed 1 the rows without the way back
-  were seen before the last detail of it, the most similar action, was chosen.
+  CarGoal1, and the way back was also tried on the models of seed 0 of PointGoal2, PointButton1 and PointPush1 and,
+  with a threshold of 0, of Swimmer, Hopper, CarCircle, BallCircle, BallRun, CarRun and DroneCircle, there with
+  evaluation seeds from 40,000 or 45,000 on. That a new form was needed was known from the rows of earlier ones,
+  below, on the evaluation seeds of training seed 0: its tasks are no blind test, DroneRun least of all. Of training
+  seed 1 the rows without the way back were seen before the last detail of it, the most similar action, was chosen.
 - **Earlier forms** of the critic on the same data and seeds, and what depends on their models (rows in
   `benchmarks/results/proof-earlier.csv`; `wide`, commit 5348f15: margins read to 10 spreads, model and critic learn
   their jumps; `narrow`, 633c43d: cut at one spread; `three-widths`, 01ef286: both and .3; `inside`, 0dd5d06: also
   graded inside danger; all these judge single steps; `held`: the present twins without the way back and, FISOR, with
-  the safest of 16 samples; `alone`, `action`: see above). `wide` called more states lost than the forms after it, cost
-  less than they on PointGoal1 and Swimmer, and paid with reward. Its rows on Swimmer were overwritten: .10 alone, 1.86
-  with look-ahead, the clone .61. One training each, and trainings differ: `inside` cost .74 on CarGoal1 on this seed
-  and 1.77 on another.
+  the safest of 16 samples; `alone`, `action`: see above). `wide` called more states lost than the forms after it,
+  cost less than they on PointGoal1 and Swimmer, and paid with reward. Its rows on Swimmer were overwritten: .10
+  alone, 1.86 with look-ahead, the clone .61. One training each, and trainings differ: `inside` cost .74 on CarGoal1
+  on this seed and 1.77 on another.
 
 @@EARLIER@@
 
-- **How the rows came.** Twins that were trained before their way back was there were judged again with it: `--recover`,
-  `--recover_where` and `--select` change what a policy does, not how it is trained. Their commit is that of the
-  training. Training seed 1 has been run on those tasks whose numbers have intervals; two seeds make wide ones. @@CUT@@
-  BC's twin of the earlier form was run with seed 0 only (Swimmer also 1), *bc-proco* with seed 1 on the paper's tasks and
-  seed 0 on Bullet's. The other hosts were run on two tasks. The twin's look-ahead on PointGoal2 was stopped, and so were
-  the runs of HalfCheetah with seed 1.
+- **How the rows came.** Twins that were trained before their way back was there were judged again with it:
+  `--recover`, `--recover_where` and `--select` change what a policy does, not how it is trained. Their commit is that
+  of the training. Training seed 1 has been run on those tasks whose numbers have intervals; two seeds make wide ones.
+  The critic's inputs are cut at ten deviations in the rows of Bullet's twins, of Hopper's with seed 1 and of
+  *bc-proco* on CarGoal1; the other twins are of before, as their commits say. BC's twin of the earlier form was run
+  with seed 0 only (Swimmer also 1), *bc-proco* with seed 1 on the paper's tasks and seed 0 on Bullet's. The other
+  hosts were run on two tasks. The twin's look-ahead on PointGoal2 was stopped, and so were the runs of HalfCheetah
+  with seed 1.
 - Stock rows of nine tasks are of earlier commits than the twins'; the code of stock runs did not change between, but
   the commit of the first four tasks' stock rows, 90383dd, is what their code lay on top of, uncommitted.
 """
