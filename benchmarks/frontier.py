@@ -23,7 +23,7 @@ IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCir
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
 BC = (*OURS, "--update_steps", "6000")
-CUT = (*BC, "--lost_alpha", "null")  # lost states are not cloned
+NO_LOST = (*BC, "--lost_alpha", "null")
 HELD = (*OURS, "--recover", "null", "--select", "minqc")
 STEP = (
     *HELD, "--hold", "1", "--feasibility_gamma", "0.9", "--expectile", "0.9", "--h_max", "25", "--model_share", "0.5",
@@ -49,9 +49,9 @@ STUDY = Unwatched(
         Arm("ours", "fisor", True, OURS),
         Arm("held-10000", "fisor", True, (*HELD, "--update_steps", "10000")),
         Arm("ours-10000", "fisor", True, (*OURS, "--update_steps", "10000")),
-        Arm("bc-none", "bc", True, (*CUT, "--recover", "null")),
-        Arm("bc-action", "bc", True, (*CUT, "--recover_where", "action")),
-        Arm("bc-lost", "bc", True, (*CUT, "--recover_where", "lost")),
+        Arm("bc-none", "bc", True, (*NO_LOST, "--recover", "null")),
+        Arm("bc-action", "bc", True, (*NO_LOST, "--recover_where", "action")),
+        Arm("bc-lost", "bc", True, (*NO_LOST, "--recover_where", "lost")),
         Arm("bc-ours", "bc", True, BC),
         Arm("bc-ours-none", "bc", True, (*BC, "--recover", "null")),
     ],

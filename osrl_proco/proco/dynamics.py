@@ -26,6 +26,7 @@ from ..data.transitions import Transitions
 from .optim import adam
 
 JUMP = 5.0  # deviations of a margin's usual change at which its target is cut
+FARTHEST = 10.0  # deviations from the data's mean at which an input is cut
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
 
@@ -157,7 +158,7 @@ class Dynamics(nn.Module):
     def standard_inputs(self, observations: Tensor, actions: Tensor, slopes: Tensor | None) -> Tensor:
         """Standardised inputs (..., obs_dim + act_dim + S), clipped: a collision reads as hundreds of deviations."""
         parts = [observations, actions] if slopes is None else [observations, actions, slopes]
-        return ((torch.cat(parts, -1) - self.input_mean) / self.input_std).clamp(-10.0, 10.0)
+        return ((torch.cat(parts, -1) - self.input_mean) / self.input_std).clamp(-FARTHEST, FARTHEST)
 
     def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""

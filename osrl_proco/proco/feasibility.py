@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .danger import LOOKED_AT
+from .dynamics import FARTHEST
 from .losses import expectile_loss, polyak
 from .optim import adam
 from .reads import Reads
-
-FARTHEST = 10.0  # as the dynamics model's
 
 
 class FeasibilityBatch(NamedTuple):
