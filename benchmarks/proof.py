@@ -96,8 +96,9 @@ NOTES = """## What is behind it
   spreads of the data away, so that y's margin, cut as the critic reads it, hardly varied: .0007. What the model
   imagined near the limit was thousands of such deviations away, Q grew without end (loss 7,379 after 6,000 updates on
   seed 0), and no sign of it meant anything. Now inputs are cut at ten deviations, as the dynamics model's always were
-  (loss .007). To clone lost states had mended it on seed 7 (critic.md), on seed 0 not (.57 at 8.11; its rows were
-  overwritten); the cut alone does ([critic.md](critic.md)). BC's twin is safe there now. FISOR's is not: its actor,
+  (loss .007; no rows kept), and training warns of a Q that leaves the range which h allows. To clone lost states had
+  mended it on seed 7 (critic.md), on seed 0 not (.57 at 8.11; its rows were overwritten); the cut alone does
+  ([critic.md](critic.md)). BC's twin is safe there now. FISOR's is not: its actor,
   trained so short, lets the drone drift and tilt, and what one step of the critic sees comes 10 steps too late for a
   drone; the way back did not help (3.7 without, 4.3 with it, 8 episodes on seeds from 40,000 on; no rows kept). In
   the recorded states of other tasks none (Swimmer) to 1 % (Walker2d; PointGoal1 .7 %) have an input beyond ten, on

@@ -8,7 +8,7 @@ V <= 0: feasible.  V > 0: every recorded or imagined way on leads to a violation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -101,6 +101,18 @@ def backup(batch: FeasibilityBatch, next_values: Tensor, gamma: float, h_max: fl
     future = (1.0 - gamma) * here + gamma * torch.maximum(here, worst)
     ended = (batch.terminals > 0) | (batch.next_danger > 0)
     return torch.where(ended, torch.maximum(here, there), future)
+
+
+def out_of_range(figures: Mapping[str, float], h_max: float) -> bool:
+    """Whether figures of `FeasibilityLearner.update` can't be those of values that h allows, from -1 to 2 h_max.
+
+    True where the loss of the two Q is greater than if each missed its target by that whole range, or where the mean
+    of Q or V lies outside by more than the range. Such a critic grows from backup to backup; its signs mean nothing.
+    """
+    low, high = -1.0, 2.0 * h_max
+    width = high - low
+    means = [figures[name] for name in ("feasibility/q", "feasibility/v")]
+    return figures["loss/feasibility_q"] > 2 * width**2 or min(means) < low - width or max(means) > high + width
 
 
 def _network(n_in: int, hidden: Sequence[int]) -> nn.Sequential:

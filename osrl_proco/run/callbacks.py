@@ -15,6 +15,7 @@ from ..algorithms.agent import Agent, Info
 from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
+from ..proco.feasibility import out_of_range
 from ..proco.recovery import recovering
 from ..proco.source import FeasibilityData
 from .config import ProcoConfig
@@ -52,16 +53,23 @@ class Refresh(Callback):
 class Log(Callback):
     """A row of metrics.csv every `every` updates: means over the updates since the last one, and the newest rollout.
 
-    Loggers of FSRL get the same row. Losses that are not finite stop the run.
+    Loggers of FSRL get the same row. Losses that are not finite stop the run. Where the feasibility critic has left the
+    values that `h_max` allows, a line says so, once; None: there is no such critic.
     """
 
     name = "log"
     SHOWN = ("feasibility/infeasible", "rollout/violating", "loss/actor_loss")
 
     def __init__(
-        self, folder: RunFolder, every: int, loggers: Sequence[Any] = (), refresh: Refresh | None = None
+        self,
+        folder: RunFolder,
+        every: int,
+        loggers: Sequence[Any] = (),
+        refresh: Refresh | None = None,
+        h_max: float | None = None,
     ) -> None:
         self.folder, self.every, self.loggers, self.refresh = folder, every, loggers, refresh
+        self.h_max = h_max
         self.sums: dict[str, Tensor | float] = {}  # tensors where the update made them, on the device
         self.summed = 0
         self._began: tuple[float, int] | None = None
@@ -92,6 +100,13 @@ class Log(Callback):
         for logger in self.loggers:
             logger.store(**row)
             logger.write(fit.step, display=False)
+        if self.h_max is not None and out_of_range(row, self.h_max):
+            tqdm.write(
+                f"step {fit.step}: WARNING: the feasibility critic diverges: loss {row['loss/feasibility_q']:.3g}, mean "
+                f"Q {row['feasibility/q']:.3g}, where h allows -1 to {2 * self.h_max:g}. What it calls feasible means "
+                "nothing; look at the data (osrl-proco data check) or lower the learning rates"
+            )
+            self.h_max = None
         fit.postfix = {k.split("/")[1]: f"{v:.3g}" for k, v in row.items() if k in self.SHOWN}
 
     def state_dict(self) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _callbacks(
         evaluation = Evaluate(config, folder, prepared, device, loggers)
     return [
         *([refresh] if refresh else []),
-        Log(folder, config.log_every, loggers, refresh),
+        Log(folder, config.log_every, loggers, refresh, config.h_max if config.proco else None),
         evaluation,
         Save(lambda state: folder.save({**header, **state}), config.checkpoint_every),
     ]

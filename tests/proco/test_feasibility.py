@@ -17,6 +17,7 @@ from osrl_proco.proco.feasibility import (
     FeasibilityLearner,
     ProcoSettings,
     backup,
+    out_of_range,
     violation,
 )
 from osrl_proco.proco.losses import advantage_weight, expectile_loss, polyak
@@ -221,6 +222,7 @@ def test_what_hardly_varies_in_the_data_does_not_blow_the_critic_up(farthest):
     unsafe = signed(reached[:, 1] > 0.5)
     batch = FeasibilityBatch(states, actions, reached, -torch.ones(400), unsafe, torch.zeros(400))
     for _ in range(300):
-        learner.update(batch)
+        figures = {name: value.item() for name, value in learner.update(batch).items()}
+    assert out_of_range(figures, 1.0) == (farthest != 10)
     largest = learner.critic.q_values(states, actions).abs().max()
     assert largest < 2 if farthest == 10 else largest > 100  # Q lies between -1 and 1

@@ -42,3 +42,27 @@ def test_what_is_not_finite_stops_the_run_be_it_a_tensor_or_a_number(tmp_path, b
     log.before(fit(0))
     with pytest.raises(UserError, match="loss/q is not finite any more at update 1"):
         log.after(fit(1), {"loss/p": torch.ones(()), "loss/q": bad})
+
+
+def figures(loss=0.1, q=-0.5, v=-0.6):
+    return {"loss/feasibility_q": loss, "feasibility/q": q, "feasibility/v": v}
+
+
+# h_max 1: values from -1 to 2, a range of 3. Two Q that miss by all of it: a loss of 2 * 9; -1 - 3 = -4; 2 + 3 = 5.
+@pytest.mark.parametrize("healthy", [{}, {"loss": 18.0}, {"q": -4.0}, {"v": 5.0}])
+@pytest.mark.parametrize("beyond", [{"loss": 18.1}, {"q": -4.1}, {"q": 5.1}, {"v": -4.1}, {"v": 5.1}])
+def test_a_critic_that_leaves_the_range_of_h_is_named_once(tmp_path, capsys, healthy, beyond):
+    log = Log(RunFolder(tmp_path), every=1, h_max=1.0)
+    log.before(fit(0))
+    for step, what in enumerate((healthy, beyond, beyond), 1):
+        log.after(fit(step), figures(**what))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("step 2: WARNING: the feasibility critic diverges")
+    assert "-1 to 2" in line
+
+
+def test_a_greater_h_max_allows_more(tmp_path, capsys):
+    log = Log(RunFolder(tmp_path), every=1, h_max=25.0)
+    log.before(fit(0))
+    log.after(fit(1), figures(loss=2 * 51.0**2, q=-52.0, v=101.0))
+    assert not capsys.readouterr().out
