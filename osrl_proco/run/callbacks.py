@@ -102,9 +102,9 @@ class Log(Callback):
             logger.write(fit.step, display=False)
         if self.h_max is not None and out_of_range(row, self.h_max):
             tqdm.write(
-                f"step {fit.step}: WARNING: the feasibility critic diverges: loss {row['loss/feasibility_q']:.3g}, mean "
-                f"Q {row['feasibility/q']:.3g}, where h allows -1 to {2 * self.h_max:g}. What it calls feasible means "
-                "nothing; look at the data (osrl-proco data check) or lower the learning rates"
+                f"step {fit.step}: WARNING: the feasibility critic diverges: loss {row['loss/feasibility_q']:.3g}, "
+                f"mean Q {row['feasibility/q']:.3g}, where h allows -1 to {2 * self.h_max:g}. What it calls feasible "
+                "means nothing; look at the data (osrl-proco data check) or lower the learning rates"
             )
             self.h_max = None
         fit.postfix = {k.split("/")[1]: f"{v:.3g}" for k, v in row.items() if k in self.SHOWN}
