@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from osrl_proco.comparison.documents import replaced
+from osrl_proco.comparison.documents import names, replaced, wanted, write_into
 from osrl_proco.comparison.rows import Row, read_rows, write_rows
 from osrl_proco.comparison.tables import markdown
 
@@ -41,6 +41,13 @@ class RawRows:
         marked = f"<!-- table: {self.name} -->\n<!-- end of table: {self.name} -->"
         rows = self.read()
         return replaced(marked, self.name, markdown(rows)) if rows else "Nothing has been run yet."
+
+    def write_into(self, document: Path) -> None:
+        """Write a document's tables of these rows, all or some arms of them, anew."""
+        rows = self.read()
+        for name in names(document.read_text()):
+            if name.partition(":")[0] == self.name:
+                write_into(document, name, markdown(wanted(rows, name)))
 
 
 def short(row: Row) -> Row:

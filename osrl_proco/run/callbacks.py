@@ -54,7 +54,7 @@ class Log(Callback):
     """A row of metrics.csv every `every` updates: means over the updates since the last one, and the newest rollout.
 
     Loggers of FSRL get the same row. Losses that are not finite stop the run. Where the feasibility critic has left the
-    values that `h_max` allows, a line says so, once; None: there is no such critic.
+    values that `h_max` allows, a line says so, once; None: it is not asked.
     """
 
     name = "log"
@@ -100,7 +100,7 @@ class Log(Callback):
         for logger in self.loggers:
             logger.store(**row)
             logger.write(fit.step, display=False)
-        if self.h_max is not None and out_of_range(row, self.h_max):
+        if self.h_max is not None and "feasibility/q" in row and out_of_range(row, self.h_max):
             tqdm.write(
                 f"step {fit.step}: WARNING: the feasibility critic diverges: loss {row['loss/feasibility_q']:.3g}, "
                 f"mean Q {row['feasibility/q']:.3g}, where h allows -1 to {2 * self.h_max:g}. What it calls feasible "

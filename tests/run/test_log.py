@@ -61,6 +61,13 @@ def test_a_critic_that_leaves_the_range_of_h_is_named_once(tmp_path, capsys, hea
     assert "-1 to 2" in line
 
 
+def test_an_algorithm_without_such_a_critic_is_not_asked(tmp_path, capsys):
+    log = Log(RunFolder(tmp_path), every=1, h_max=1.0)
+    log.before(fit(0))
+    log.after(fit(1), {"loss/actor": 1e6})
+    assert not capsys.readouterr().out
+
+
 def test_a_greater_h_max_allows_more(tmp_path, capsys):
     log = Log(RunFolder(tmp_path), every=1, h_max=25.0)
     log.before(fit(0))
