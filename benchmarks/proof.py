@@ -38,6 +38,7 @@ STUDY = Unwatched(
     arms=[
         Arm("bc-stock", "bc", False, ("--update_steps", "6000")),
         Arm("fisor-stock", "fisor", False),
+        Arm("fisor-scaled-stock", "fisor", False, ("--standardise", "true")),
         Arm(TWIN, "fisor", True, ("--critic", "ours")),
         Arm("fisor-oracle", "fisor", False, ("--safe_only", "false")),
         Arm("bcql-stock", "bcql", False),

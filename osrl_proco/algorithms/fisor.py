@@ -11,7 +11,8 @@ arXiv 2401.10700: feasible values, feasibility-dependent objective and weighted 
 An update: actor on the first half of the batch, actor on the second, then V, Q, V_h, Q_h on its first 256 rows.
 Where paper and published code differ this is the code: h is that of the state reached, and t is one of 5 levels.
 
-How the twin differs: Q_h and V_h learn from recorded and imagined transitions with PROCO's backup. Nothing else.
+How the twin differs: Q_h and V_h learn from recorded and imagined transitions with PROCO's backup. Nothing else, but
+that with `--critic ours` actor and reward critic see standardised observations.
 How this differs from the published code: docs/algorithms/fisor.md. `compat` changes nothing here.
 """
 
@@ -30,6 +31,7 @@ from ..core.random import normal
 from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
 from ..proco.danger import signed
+from ..proco.dynamics import FARTHEST
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
 from ..proco.optim import adam, anneal, descend, rates_on_device
@@ -91,6 +93,8 @@ class FISOR(Agent):
                 obs_dim, act_dim, settings, device, lr=config.critic_lr, network=_xavier
             )
         self.alphas, self.products = (x.to(device) for x in noise_schedule(LEVELS))
+        # (2, obs_dim): mean and deviation of the data's observations; None: the networks see them as they are
+        self.obs_scale = torch.ones(2, obs_dim, device=device) if config.standardise else None
         self.return_scale: Tensor | None = None  # only where the task has no reference returns
         if problem.reference_returns is None:
             self.return_scale = torch.ones((), device=device)
@@ -99,8 +103,12 @@ class FISOR(Agent):
             self._reference_scale = _scale(torch.tensor(problem.reference_returns), problem.episode_len)
 
     def prepare(self, data: Transitions) -> None:
-        """Inputs' scale for the twin's critic; the data's range of returns where the task has no reference returns."""
+        """Scale of the networks' inputs; the data's range of returns where the task has no reference returns."""
         super().prepare(data)
+        if self.obs_scale is not None:
+            std = data.observations.std(0)
+            self.obs_scale[0] = data.observations.mean(0)
+            self.obs_scale[1] = torch.where(std > 1e-6, std, torch.ones_like(std))
         if self.return_scale is not None:
             self.return_scale.fill_(_scale(_returns(data), self.problem.episode_len))
 
@@ -116,6 +124,13 @@ class FISOR(Agent):
         lost = advantage_weight(v_h - q_h, c.cost_temperature, c.cost_clip).clamp_min(c.cost_floor)
         return feasible_weight(gain, lost, q_h, v_h)
 
+    def seen(self, observations: Tensor) -> Tensor:
+        """Observations (N, obs_dim) as actor and reward critic see them; cut where the feasibility critic's are."""
+        if self.obs_scale is None:
+            return observations
+        mean, std = self.obs_scale
+        return ((observations - mean) / std).clamp(-FARTHEST, FARTHEST)
+
     def noised(self, actions: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         """Actions (N, act_dim) in [-1, 1] with as much noise as t (N,) says."""
         kept = self.products[steps][:, None]
@@ -130,7 +145,7 @@ class FISOR(Agent):
         noise: Tensor,
         dropout: torch.Generator | None = None,
     ) -> tuple[Tensor, Info]:
-        """The weighted error of the predicted noise; actions (N, act_dim) in [-1, 1]."""
+        """The weighted error of the predicted noise; observations as `seen`, actions (N, act_dim) in [-1, 1]."""
         predicted = self.actor(observations, self.noised(actions, steps, noise), steps, dropout)
         loss = weighted_error(predicted - noise, weight)
         return loss, {"loss/actor": loss.detach()}
@@ -138,7 +153,8 @@ class FISOR(Agent):
     def update(self, batch: Transitions, feasibility: FeasibilityBatch | None = None) -> Info:
         bound, generator = self.problem.max_action, self.problem.noise
         batch = replace(batch, actions=batch.actions.clamp(-INSIDE * bound, INSIDE * bound))
-        q, v = self.reward.judge(batch.observations, batch.actions)
+        observations = self.seen(batch.observations)
+        q, v = self.reward.judge(observations, batch.actions)
         q_h, v_h = self.cost.judge(batch.observations, batch.actions)
         weight = self.weight(q, v, q_h, v_h)
         info: Info = {"weight/mean": weight.mean(), "weight/none": (weight == 0).float().mean()}
@@ -148,7 +164,7 @@ class FISOR(Agent):
             steps = torch.randint(LEVELS, (half,), generator=generator, device=actions.device)
             noise = normal((half, actions.shape[1]), generator, actions.device)
             loss, figures = self.actor_loss(
-                batch.observations[rows], actions[rows], weight[rows], steps, noise, dropout=generator
+                observations[rows], actions[rows], weight[rows], steps, noise, dropout=generator
             )
             anneal(self.actor_optimizer, self.config.actor_lr, self.actor_steps, self.config.lr_decay_steps)
             descend(self.actor_optimizer, loss)
@@ -157,7 +173,10 @@ class FISOR(Agent):
             info.update(figures)
 
         seen = batch.index(slice(0, self.config.critic_batch_size))
-        _, _, figures = self.reward.update(seen, self.rewards(seen))
+        scaled = replace(
+            seen, observations=self.seen(seen.observations), next_observations=self.seen(seen.next_observations)
+        )
+        _, _, figures = self.reward.update(scaled, self.rewards(seen))
         info.update(figures)
         if self.feasibility is None:
             feasibility = FeasibilityBatch(
@@ -184,7 +203,7 @@ class FISOR(Agent):
     @torch.no_grad()
     def sample(self, observations: Tensor, noise: Tensor) -> Tensor:
         """Actions (N, act_dim) of the averaged network, from noise (N, LEVELS, act_dim)."""
-        x = noise[:, 0]
+        x, observations = noise[:, 0], self.seen(observations)
         for level in reversed(range(LEVELS)):
             steps = torch.full((len(x),), level, device=x.device)
             predicted = self.actor_average(observations, x, steps)
@@ -201,7 +220,7 @@ class FISOR(Agent):
         safety = -self.cost.target.q(repeated, candidates) if select != "maxq" else None
         worth, least = None, 0.0
         if select in ("maxq", "allowed"):
-            worth = self.reward.target_q(repeated, candidates)
+            worth = self.reward.target_q(self.seen(repeated), candidates)
         elif select == "first":  # the samples come in no order: the first is what the policy does by itself
             worth = -torch.arange(count, device=candidates.device).to(candidates).repeat(len(observations))
             least = -(self.config.recover or 0.0)
@@ -229,7 +248,8 @@ class FISOR(Agent):
             "actor_optimizer": self.actor_optimizer,
             "counters": Attributes(self, ["actor_steps"]),
         }
-        return parts if self.return_scale is None else {**parts, "return_scale": self.return_scale}
+        scales = {"obs_scale": self.obs_scale, "return_scale": self.return_scale}
+        return {**parts, **{name: scale for name, scale in scales.items() if scale is not None}}
 
 
 def _best(safety: Tensor | None, worth: Tensor | None, count: int, least: float = 0.0) -> Tensor:

@@ -55,6 +55,8 @@ class FISORConfig:
     # among those of a feasibility Q of at most 0 (allowed), or, twin only, the first of a feasibility Q of at most
     # --recover, by default 0 (first); the last two take the lowest feasibility Q where there is none
     select: str = "minqc"
+    # Actor and reward critic see observations standardised by the data; the published code's see them as they are
+    standardise: bool = False
     # With PROCO: updates between rollouts, E
     rollout_every: int = 10_000
 
