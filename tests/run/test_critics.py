@@ -32,7 +32,7 @@ def test_the_papers_form_is_the_default_on_embedded_tasks(algo, h_max):
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
 
-@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 25.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
+@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 1.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
 def test_ours_reads_margins(algo, h_max):
     assert form("--algo", algo, "--critic", "ours") == (
         "inside",
@@ -43,6 +43,18 @@ def test_ours_reads_margins(algo, h_max):
         h_max,
         0.005,
     )
+
+
+def test_ours_of_fisor_standardises_and_its_temperature_follows_h_max():
+    def fisor(*flags):
+        config = settings.parse(["--algo", "fisor", *flags])
+        return config.standardise, config.h_max, config.cost_temperature
+
+    assert fisor("--task", "HopperVelocity") == (True, 1.0, 65.0)
+    assert fisor("--task", "PointGoal1") == (True, 3.0, 5.0)
+    assert fisor("--task", "PointGoal1", "--standardise", "false")[0] is False
+    assert fisor("--task", "PointGoal1", "--critic", "paper") == (False, 25.0, 5.0)
+    assert fisor("--task", "PointGoal1", "--proco", "false")[0] is False
 
 
 @pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 3.0), ("bcql", 1.0)])
