@@ -3,9 +3,10 @@
     python benchmarks/proof.py --out runs/proof --jobs 2 --seeds 0
 
 Behaviour cloning, FISOR and others with their twins on the safe-only part of recordings of the scripted drivers; the
-clone and FISOR's twin also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after
-the other, the paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it
-may be stopped at any time and goes on from the rows. `--report` trains nothing.
+clone and two twins also with look-ahead, which is ours. The last checkpoint, 20 episodes. One task and seed after the
+other, the paper's 17 tasks first; rows are written after each, and those that are there are not made again, so it may
+be stopped at any time and goes on from the rows. At the end the tables of docs/proof.md and README are written anew;
+with `--report` nothing is trained.
 """
 
 from __future__ import annotations
@@ -75,7 +76,6 @@ def main() -> None:
             kept = OF_PAPER if name in PAPER else OF_OTHERS
             if missing := study.missing(kept.read(), IDS[name], seed) & set(arguments.arms):
                 kept.merge(study.rows(IDS[name], seed, arguments.out, arguments.jobs, missing))
-                report()
     report()
 
 
