@@ -104,7 +104,8 @@ class RunFolder:
         config.setdefault("recover", None)  # nor those before f035012 this
         config.setdefault("recover_where", "action")
         config.setdefault("cuda_graph", False)  # nor those before this came
-        config.setdefault("standardise", False)  # nor FISOR's before d9a41d2 this
+        if config["algo"] == "fisor":
+            config.setdefault("standardise", False)  # nor those before d9a41d2 this
         return config
 
     def facts(self) -> dict[str, Any]:
