@@ -31,10 +31,10 @@ from ..core.random import normal
 from ..core.state import Attributes, Parts
 from ..data.transitions import Transitions
 from ..proco.danger import signed
-from ..proco.dynamics import FARTHEST
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
 from ..proco.optim import adam, anneal, descend, rates_on_device
+from ..proco.scale import deviation, standardised
 from .agent import Agent, Info, Policy, Problem, Seeded
 from .iql import IQLCritic
 from .networks import ScoreNetwork, mlp
@@ -106,9 +106,7 @@ class FISOR(Agent):
         """Scale of the networks' inputs; the data's range of returns where the task has no reference returns."""
         super().prepare(data)
         if self.obs_scale is not None:
-            std = data.observations.std(0)
-            self.obs_scale[0] = data.observations.mean(0)
-            self.obs_scale[1] = torch.where(std > 1e-6, std, torch.ones_like(std))
+            self.obs_scale[0], self.obs_scale[1] = data.observations.mean(0), deviation(data.observations)
         if self.return_scale is not None:
             self.return_scale.fill_(_scale(_returns(data), self.problem.episode_len))
 
@@ -128,8 +126,7 @@ class FISOR(Agent):
         """Observations (N, obs_dim) as actor and reward critic see them; cut where the feasibility critic's are."""
         if self.obs_scale is None:
             return observations
-        mean, std = self.obs_scale
-        return ((observations - mean) / std).clamp(-FARTHEST, FARTHEST)
+        return standardised(observations, *self.obs_scale)
 
     def noised(self, actions: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         """Actions (N, act_dim) in [-1, 1] with as much noise as t (N,) says."""

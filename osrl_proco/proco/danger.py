@@ -24,6 +24,7 @@ from torch import Tensor
 from ..costs import CostFunction
 from ..costs.language.robustness import robustness, slopes
 from .dynamics import Dynamics
+from .scale import deviation
 
 CostLabel = Callable[[Tensor], Tensor]
 
@@ -71,8 +72,7 @@ class Danger:
         found = robustness(cost, observations) if graded != "none" or margins else None
         if found is None:
             return cls(cost, width)
-        std = found.std(0)
-        spread = torch.where(std > 1e-6, std, torch.ones_like(std))  # 1 for a margin that never changes
+        spread = deviation(found)
         made = cls(cost, width, spread=spread, graded=graded, margins=margins, caution=caution)
         if margins:
             some = observations[:: max(1, len(observations) // LOOKED_AT)]

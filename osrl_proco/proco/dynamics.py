@@ -24,9 +24,9 @@ from ..core.tensors import load_tensors, save_tensors
 from ..data.split import runs_apart
 from ..data.transitions import Transitions
 from .optim import adam
+from .scale import standardised
 
 JUMP = 5.0  # deviations of a margin's usual change at which its target is cut
-FARTHEST = 10.0  # deviations from the data's mean at which an input is cut
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
 
@@ -158,7 +158,7 @@ class Dynamics(nn.Module):
     def standard_inputs(self, observations: Tensor, actions: Tensor, slopes: Tensor | None) -> Tensor:
         """Standardised inputs (..., obs_dim + act_dim + S), clipped: a collision reads as hundreds of deviations."""
         parts = [observations, actions] if slopes is None else [observations, actions, slopes]
-        return ((torch.cat(parts, -1) - self.input_mean) / self.input_std).clamp(-FARTHEST, FARTHEST)
+        return standardised(torch.cat(parts, -1), self.input_mean, self.input_std)
 
     def distribution(self, inputs: Tensor, members: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""

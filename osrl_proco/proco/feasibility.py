@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .danger import LOOKED_AT
-from .dynamics import FARTHEST
 from .losses import expectile_loss, polyak
 from .optim import adam
 from .reads import Reads
+from .scale import FARTHEST, deviation, standardised
 
 
 class FeasibilityBatch(NamedTuple):
@@ -163,9 +163,8 @@ class FeasibilityCritic(nn.Module):
         if self.reads is not None:
             some = observations[:: max(1, len(observations) // LOOKED_AT)]
             observations = torch.cat([some, self.reads(some)], -1)
-        std = observations.std(0)
         self.obs_mean.copy_(observations.mean(0))
-        self.obs_std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.obs_std.copy_(deviation(observations))
 
     def q_values(self, observations: Tensor, actions: Tensor) -> Tensor:
         """Both Q (2, N)."""
@@ -184,7 +183,7 @@ class FeasibilityCritic(nn.Module):
     def _inputs(self, observations: Tensor) -> Tensor:
         if self.reads is not None:
             observations = torch.cat([observations, self.reads(observations)], -1)
-        return ((observations - self.obs_mean) / self.obs_std).clamp(-self.farthest, self.farthest)
+        return standardised(observations, self.obs_mean, self.obs_std, self.farthest)
 
     def excess(self, observations: Tensor, actions: Tensor) -> Tensor:
         """max{Q(s, a) - max{V(s), 0}, 0} (N,): 0 for an action that keeps a feasible state feasible, and for the

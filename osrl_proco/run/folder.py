@@ -27,6 +27,11 @@ from ..core.processor import processor
 from .config import ProcoConfig
 
 TABLES = ("metrics.csv", "eval.csv", "heldout.csv")
+# What runs did by settings that came later, of every algorithm and of one.
+BEFORE: dict[str, dict[str, Any]] = {
+    "any": {"hold": 1, "recover": None, "recover_where": "action", "cuda_graph": False},
+    "fisor": {"standardise": False},
+}
 
 
 class RunFolder:
@@ -100,13 +105,7 @@ class RunFolder:
             raise UserError(f"{file}: damaged; it must be the config.yaml that osrl-proco train wrote")
         if isinstance(config.get("graded"), bool):  # as runs before 0dd5d06 wrote it
             config["graded"] = "all" if config["graded"] else "none"
-        config.setdefault("hold", 1)  # which runs before fdb2e48 did not know
-        config.setdefault("recover", None)  # nor those before f035012 this
-        config.setdefault("recover_where", "action")
-        config.setdefault("cuda_graph", False)  # nor those before this came
-        if config["algo"] == "fisor":
-            config.setdefault("standardise", False)  # nor those before d9a41d2 this
-        return config
+        return {**BEFORE["any"], **BEFORE.get(str(config["algo"]), {}), **config}
 
     def facts(self) -> dict[str, Any]:
         """run.json. Raises UserError if it is missing or damaged."""
