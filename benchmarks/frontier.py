@@ -19,7 +19,10 @@ from osrl_proco.comparison.grid import Arm
 from osrl_proco.comparison.tables import markdown
 from osrl_proco.tasks.task import load_task
 
-IDS = {name: load_task(name).id for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1", "DroneRun")}
+IDS = {
+    name: load_task(name).id
+    for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1", "DroneRun", "BallCircle", "AntVelocity")
+}
 ROWS = RawRows("frontier", tuple(IDS.values()))
 OURS = ("--critic", "ours")
 BC = (*OURS, "--update_steps", "6000")
@@ -30,6 +33,14 @@ STEP = (
     "--rollout_every", "2000", "--rollout_batch", "2000", "--rollout_length", "3",
 )  # fmt: skip
 LABEL = (*STEP, "--graded", "none", "--h_of", "left")
+# LSPC and CAPS as published, and with what FISOR's twin needed: inputs in deviations of the data, and outside of
+# navigation an h_max of 1 with weights of the same range (their temperatures, 2 and 3, are for differences up to 26).
+SCALES = [
+    Arm(f"{algo}-{seen}-{h_max}", algo, True, (*OURS, "--standardise", standardise, "--h_max", h_max, *temperature))
+    for algo, tuned in (("lspc", 2.0), ("caps", 3.0))
+    for h_max, temperature in (("25", ()), ("3", ()), ("1", ("--cost_temperature", f"{tuned * 26 / 2:g}")))
+    for seen, standardise in (("raw", "false"), ("standardised", "true"))
+]
 STUDY = Unwatched(
     arms=[
         Arm("reached", "fisor", True, (*LABEL, "--h_of", "reached")),
@@ -54,6 +65,7 @@ STUDY = Unwatched(
         Arm("bc-lost", "bc", True, (*NO_LOST, "--recover_where", "lost")),
         Arm("bc-ours", "bc", True, BC),
         Arm("bc-ours-none", "bc", True, (*BC, "--recover", "null")),
+        *SCALES,
     ],
     looking=[],
     model="ours",

@@ -36,6 +36,7 @@ from ..proco.optim import adam, anneal, descend, rates_on_device
 from .agent import Agent, Info, Policy, Problem, Stateless
 from .iql import IQLCritic
 from .networks import Heads
+from .seen import Seen
 
 LOG_STD = (-5.0, 2.0)  # bounds of a learned deviation: constant actions would drive it to 0
 
@@ -73,6 +74,11 @@ class CAPS(Agent):
         trained = [*self.actor.parameters(), *([self.log_std] if learned else [])]
         self.actor_optimizer = adam(trained, config.actor_lr)
         self.updates: int | Tensor = 0
+        self.seen = Seen(obs_dim, standardise=config.standardise, device=device)
+
+    def prepare(self, data: Transitions) -> None:
+        super().prepare(data)
+        self.seen.fit(data.observations)
 
     def weights(self, gain: Tensor, care: Tensor) -> Tensor:
         """w_k (K, N) from e_r and e_c (N,)."""
@@ -89,15 +95,15 @@ class CAPS(Agent):
         return loss, {"loss/actor": loss.detach(), "actor/std": log_std.detach().exp().mean()}
 
     def update(self, batch: Transitions, feasibility: FeasibilityBatch | None = None) -> Info:
-        c, observations, actions = self.config, batch.observations, batch.actions
-        q, v, info = self.reward.update(batch, batch.rewards * c.reward_scale)
+        c, seen, actions = self.config, self.seen.batch(batch), batch.actions
+        q, v, info = self.reward.update(seen, batch.rewards * c.reward_scale)
         gain = advantage_weight(q - v, c.reward_temperature, c.reward_clip)
         if isinstance(self.cost, IQLCritic):
-            q_c, v_c, figures = self.cost.update(batch, -batch.costs * c.cost_scale)
+            q_c, v_c, figures = self.cost.update(seen, -batch.costs * c.cost_scale)
             care = advantage_weight(q_c - v_c, c.cost_temperature, c.cost_clip)
         else:
             assert feasibility is not None, "the twin's critic needs its own batch"
-            q_h, v_h = self.cost.judge(observations, actions)
+            q_h, v_h = self.cost.judge(batch.observations, actions)
             care = advantage_weight(v_h - q_h, c.cost_temperature, c.cost_clip)
             if c.mask_reward_head:
                 gain = feasible_weight(gain, torch.zeros_like(gain), q_h, v_h)
@@ -105,7 +111,7 @@ class CAPS(Agent):
             info["feasibility/h_max"] = self.cost.settings.h_max  # the temperature acts on differences up to h_max + 1
         info.update(figures, **{"weight/reward": gain.mean(), "weight/cost": care.mean()})
 
-        loss, figures = self.actor_loss(observations, actions, self.weights(gain, care))
+        loss, figures = self.actor_loss(seen.observations, actions, self.weights(gain, care))
         anneal(self.actor_optimizer, c.actor_lr, self.updates, c.lr_decay_steps)
         descend(self.actor_optimizer, loss)
         self.updates += 1
@@ -115,16 +121,17 @@ class CAPS(Agent):
     @torch.no_grad()
     def switch(self, observations: Tensor, allowed: Tensor | None = None) -> Tensor:
         """Actions (N, act_dim) of the heads chosen; `allowed` (N,): b_t, for the stock algorithm alone."""
-        means = self.actor(observations) * self.problem.max_action
-        repeated = observations.expand(len(means), *observations.shape)
+        seen = self.seen(observations)
+        means = self.actor(seen) * self.problem.max_action
+        every = (len(means), *observations.shape)
         if isinstance(self.cost, IQLCritic):
             assert allowed is not None
-            cost = -self.cost.q(repeated, means)
+            cost = -self.cost.q(seen.expand(every), means)
             safe = cost < allowed
         else:
-            cost = self.cost.critic.q(repeated, means)
+            cost = self.cost.critic.q(observations.expand(every), means)
             safe = cost <= 0.0
-        best = self.reward.q(repeated, means).masked_fill(~safe, -math.inf).argmax(0)
+        best = self.reward.q(seen.expand(every), means).masked_fill(~safe, -math.inf).argmax(0)
         head = torch.where(safe.any(0), best, cost.argmin(0))
         return means[head, torch.arange(len(observations), device=head.device)]
 
@@ -154,6 +161,7 @@ class CAPS(Agent):
             "log_std": self.log_std,
             "actor_optimizer": self.actor_optimizer,
             "counters": Attributes(self, ["updates"]),
+            **self.seen.parts(),
         }
 
 

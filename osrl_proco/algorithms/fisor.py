@@ -34,10 +34,10 @@ from ..proco.danger import signed
 from ..proco.feasibility import FeasibilityBatch, FeasibilityLearner, ProcoSettings
 from ..proco.losses import advantage_weight, feasible_weight, polyak, weighted_error
 from ..proco.optim import adam, anneal, descend, rates_on_device
-from ..proco.scale import deviation, standardised
 from .agent import Agent, Info, Policy, Problem, Seeded
 from .iql import IQLCritic
 from .networks import ScoreNetwork, mlp
+from .seen import Seen
 
 LEVELS = 5  # of noise
 INSIDE = 1.0 - 1e-5  # recorded actions are kept so far inside the bounds
@@ -93,8 +93,7 @@ class FISOR(Agent):
                 obs_dim, act_dim, settings, device, lr=config.critic_lr, network=_xavier
             )
         self.alphas, self.products = (x.to(device) for x in noise_schedule(LEVELS))
-        # (2, obs_dim): mean and deviation of the data's observations; None: the networks see them as they are
-        self.obs_scale = torch.ones(2, obs_dim, device=device) if config.standardise else None
+        self.seen = Seen(obs_dim, standardise=config.standardise, device=device)
         self.return_scale: Tensor | None = None  # only where the task has no reference returns
         if problem.reference_returns is None:
             self.return_scale = torch.ones((), device=device)
@@ -105,8 +104,7 @@ class FISOR(Agent):
     def prepare(self, data: Transitions) -> None:
         """Scale of the networks' inputs; the data's range of returns where the task has no reference returns."""
         super().prepare(data)
-        if self.obs_scale is not None:
-            self.obs_scale[0], self.obs_scale[1] = data.observations.mean(0), deviation(data.observations)
+        self.seen.fit(data.observations)
         if self.return_scale is not None:
             self.return_scale.fill_(_scale(_returns(data), self.problem.episode_len))
 
@@ -121,12 +119,6 @@ class FISOR(Agent):
         gain = advantage_weight(q - v, c.reward_temperature, c.reward_clip)
         lost = advantage_weight(v_h - q_h, c.cost_temperature, c.cost_clip).clamp_min(c.cost_floor)
         return feasible_weight(gain, lost, q_h, v_h)
-
-    def seen(self, observations: Tensor) -> Tensor:
-        """Observations (N, obs_dim) as actor and reward critic see them; cut where the feasibility critic's are."""
-        if self.obs_scale is None:
-            return observations
-        return standardised(observations, *self.obs_scale)
 
     def noised(self, actions: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         """Actions (N, act_dim) in [-1, 1] with as much noise as t (N,) says."""
@@ -169,20 +161,17 @@ class FISOR(Agent):
             self.actor_steps += 1
             info.update(figures)
 
-        seen = batch.index(slice(0, self.config.critic_batch_size))
-        scaled = replace(
-            seen, observations=self.seen(seen.observations), next_observations=self.seen(seen.next_observations)
-        )
-        _, _, figures = self.reward.update(scaled, self.rewards(seen))
+        first = batch.index(slice(0, self.config.critic_batch_size))
+        _, _, figures = self.reward.update(self.seen.batch(first), self.rewards(first))
         info.update(figures)
         if self.feasibility is None:
             feasibility = FeasibilityBatch(
-                seen.observations,
-                seen.actions,
-                seen.next_observations,
-                signed(seen.previous_costs),
-                signed(seen.costs),
-                seen.terminals,
+                first.observations,
+                first.actions,
+                first.next_observations,
+                signed(first.previous_costs),
+                signed(first.costs),
+                first.terminals,
             )
         assert feasibility is not None, "the twin's critic needs its own batch"
         info.update(self.cost.update(feasibility))
@@ -245,8 +234,9 @@ class FISOR(Agent):
             "actor_optimizer": self.actor_optimizer,
             "counters": Attributes(self, ["actor_steps"]),
         }
-        scales = {"obs_scale": self.obs_scale, "return_scale": self.return_scale}
-        return {**parts, **{name: scale for name, scale in scales.items() if scale is not None}}
+        if self.return_scale is not None:
+            parts["return_scale"] = self.return_scale
+        return {**parts, **self.seen.parts()}
 
 
 def _best(safety: Tensor | None, worth: Tensor | None, count: int, least: float = 0.0) -> Tensor:

@@ -113,6 +113,8 @@ class LSPCConfig:
     policy_mode: str = "O"
     # Act by the latents' mean instead of a sample
     deterministic: bool = False
+    # CVAE, latent policy and IQL's critics see observations standardised by the data; the published code's do not
+    standardise: bool = False
 
 
 @dataclass
@@ -157,5 +159,7 @@ class CAPSConfig:
     learn_std: bool = False
     # With PROCO, no reward weight for actions of lost states and for those that lose a feasible one (as in FISOR)
     mask_reward_head: bool = False
+    # Actor and IQL's critics see observations standardised by the data; the published code's see them as they are
+    standardise: bool = False
     # With PROCO: updates between rollouts, E
     rollout_every: int = 2_000

@@ -35,6 +35,7 @@ from ..proco.optim import adam, descend
 from .agent import Agent, Info, Policy, Problem, Seeded, Stateless
 from .iql import IQLCritic
 from .networks import ConditionalVAE, GaussianHead, reparameterised
+from .seen import Seen
 
 # Bullet's tasks with z_max .6 in the published settings (AntRun is not among them); .25 elsewhere.
 WIDE_LATENTS = ("CarCircle", "DroneRun", "DroneCircle", "CarRun", "AntCircle", "BallRun", "BallCircle")
@@ -82,6 +83,11 @@ class LSPC(Agent):
         self.actor = GaussianHead([obs_dim, *config.a_hidden_sizes, config.latent_dim], (-10.0, 2.0)).to(device)
         self.vae_optimizer = adam(self.vae.parameters(), config.vae_lr)
         self.actor_optimizer = adam(self.actor.parameters(), config.actor_lr)
+        self.seen = Seen(obs_dim, standardise=config.standardise, device=device)
+
+    def prepare(self, data: Transitions) -> None:
+        super().prepare(data)
+        self.seen.fit(data.observations)
 
     def cost_weight(self, q: Tensor, v: Tensor) -> Tensor:
         """What an action weighs in the CVAE (N,), without gradient; q, v (N,): the cost's or the feasibility's."""
@@ -116,30 +122,30 @@ class LSPC(Agent):
         return self.z_max * torch.tanh(latents)
 
     def update(self, batch: Transitions, feasibility: FeasibilityBatch | None = None) -> Info:
-        observations, actions = batch.observations, batch.actions
-        q, v, info = self.reward.update(batch, batch.rewards * self.config.reward_scale)
+        seen, actions = self.seen.batch(batch), batch.actions
+        q, v, info = self.reward.update(seen, batch.rewards * self.config.reward_scale)
         if isinstance(self.cost, IQLCritic):
-            q_c, v_c, figures = self.cost.update(batch, batch.costs * self.config.cost_scale)
+            q_c, v_c, figures = self.cost.update(seen, batch.costs * self.config.cost_scale)
         else:
             assert feasibility is not None, "the twin's critic needs its own batch"
-            q_c, v_c = self.cost.judge(observations, actions)
+            q_c, v_c = self.cost.judge(batch.observations, actions)
             figures = self.cost.update(feasibility)
             info["feasibility/h_max"] = self.cost.settings.h_max  # the temperature acts on differences up to h_max + 1
         info.update(figures)
 
         weight = self.cost_weight(q_c, v_c)
-        loss, figures = self.vae_loss(observations, actions, weight)
+        loss, figures = self.vae_loss(seen.observations, actions, weight)
         descend(self.vae_optimizer, loss)
         info.update(figures, **{"weight/mean": weight.mean(), "weight/none": (weight == 0).float().mean()})
 
-        loss, figures = self.actor_loss(observations, actions, self.reward_weight(q, v))
+        loss, figures = self.actor_loss(seen.observations, actions, self.reward_weight(q, v))
         descend(self.actor_optimizer, loss)
         info.update(figures)
         return info
 
     @torch.no_grad()
     def latent(self, observations: Tensor, noise: Tensor | None, mode: str) -> Tensor:
-        """Latents (N, latent_dim) from normal noise of that shape, or their middle without it."""
+        """Latents (N, latent_dim) of seen observations, from normal noise of that shape, or their middle without it."""
         if mode == "S":
             zeros = torch.zeros(len(observations), self.config.latent_dim, device=observations.device)
             return zeros if noise is None else noise.clamp(-self.z_max, self.z_max)
@@ -147,17 +153,25 @@ class LSPC(Agent):
         return self.bounded(mean if noise is None else mean + log_std.exp() * noise)
 
     @torch.no_grad()
+    def decoded(self, observations: Tensor, noise: Tensor | None, mode: str) -> Tensor:
+        """Actions (N, act_dim) of the latents."""
+        seen = self.seen(observations)
+        return self.vae.decode(seen, self.latent(seen, noise, mode))
+
+    @torch.no_grad()
     def act(self, observations: Tensor, generator: torch.Generator) -> Tensor:
         noise = normal((len(observations), self.config.latent_dim), generator, observations.device)
-        return self.vae.decode(observations, self.latent(observations, noise, "O"))
+        return self.decoded(observations, noise, "O")
 
     def policy(self) -> Policy:
-        def decoded(observations: Tensor, noise: Tensor | None = None) -> Tensor:
-            return self.vae.decode(observations, self.latent(observations, noise, self.config.policy_mode))
-
+        mode = self.config.policy_mode
         if self.config.deterministic:
-            return Stateless(decoded)
-        return Seeded(decoded, (self.config.latent_dim,), self.problem.device)
+            return Stateless(lambda observations: self.decoded(observations, None, mode))
+        return Seeded(
+            lambda observations, noise: self.decoded(observations, noise, mode),
+            (self.config.latent_dim,),
+            self.problem.device,
+        )
 
     def parts(self) -> Parts:
         return {
@@ -167,6 +181,7 @@ class LSPC(Agent):
             "actor": self.actor,
             "vae_optimizer": self.vae_optimizer,
             "actor_optimizer": self.actor_optimizer,
+            **self.seen.parts(),
         }
 
 

@@ -30,7 +30,7 @@ TABLES = ("metrics.csv", "eval.csv", "heldout.csv")
 # What runs did by settings that came later, of every algorithm and of one.
 BEFORE: dict[str, dict[str, Any]] = {
     "any": {"hold": 1, "recover": None, "recover_where": "action", "cuda_graph": False},
-    "fisor": {"standardise": False},
+    **{algo: {"standardise": False} for algo in ("fisor", "lspc", "caps")},
 }
 
 

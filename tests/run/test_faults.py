@@ -310,11 +310,13 @@ def test_runs_that_say_graded_true_or_false_and_nothing_of_hold_are_still_read(t
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1"]) == 0
 
 
-def test_runs_of_fisor_that_know_nothing_of_standardise_are_still_read(tmp_path):
+@pytest.mark.parametrize("algo", ["fisor", "lspc", "caps"])
+def test_runs_that_know_nothing_of_standardise_are_still_read(tmp_path, algo):
     folder = tmp_path / "run"
     at = TINY.index("--vae_hidden_sizes")
-    words = [*TINY[:at], *TINY[at + 2 :], "--critic", "ours", "--standardise", "false", "--update_steps", "10"]
-    assert main(["train", "--algo", "fisor", "--logdir", str(folder), *words]) == 0
+    words = TINY if algo == "lspc" else [*TINY[:at], *TINY[at + 2 :]]
+    words = [*words, "--critic", "ours", "--standardise", "false", "--update_steps", "10"]
+    assert main(["train", "--algo", algo, "--logdir", str(folder), *words]) == 0
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("standardise: false\n", ""))
     assert "standardise" not in yaml.safe_load(config.read_text())
