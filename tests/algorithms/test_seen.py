@@ -15,7 +15,7 @@ UNIT, ORIGIN = torch.tensor([0.25, 1.0, 4.0, 64.0, 1.0]), torch.tensor([0.0, 2.0
 
 @pytest.mark.parametrize("standardise", [True, False])
 @pytest.mark.parametrize(
-    "name, proco",  # not stock FISOR, whose cost critic sees observations as they are
+    ("name", "proco"),  # not stock FISOR, whose cost critic sees observations as they are
     [("fisor", True), ("lspc", True), ("lspc", False), ("caps", True), ("caps", False)],
 )
 def test_standardised_neither_unit_nor_origin_of_an_observation_matters(name, proco, standardise):
