@@ -51,6 +51,8 @@ STUDY = Unwatched(
         Arm("caps-proco", "caps", True, ("--critic", "ours")),
         Arm("lspc-stock", "lspc", False),
         Arm("lspc-proco", "lspc", True, ("--critic", "ours")),
+        Arm("cpq-stock", "cpq", False),
+        Arm("cpq-proco", "cpq", True, ("--critic", "ours")),
     ],
     looking=[("bc-stock", AHEAD), (TWIN, AHEAD), ("bc-proco", AHEAD)],
     model="bc-proco",  # that of all twins
