@@ -33,12 +33,17 @@ STEP = (
     "--rollout_every", "2000", "--rollout_batch", "2000", "--rollout_length", "3",
 )  # fmt: skip
 LABEL = (*STEP, "--graded", "none", "--h_of", "left")
-# LSPC and CAPS as published, and with what FISOR's twin needed: inputs in deviations of the data, and outside of
-# navigation an h_max of 1 with weights of the same range (their temperatures, 2 and 3, are for differences up to 26).
+# Inputs as they are and in deviations of the data, and an h_max of 25, 3 or 1, the last with weights of the same range:
+# their temperatures are for differences of up to 26.
 SCALES = [
-    Arm(f"{algo}-{seen}-{h_max}", algo, True, (*OURS, "--standardise", standardise, "--h_max", h_max, *temperature))
-    for algo, tuned in (("lspc", 2.0), ("caps", 3.0))
-    for h_max, temperature in (("25", ()), ("3", ()), ("1", ("--cost_temperature", f"{tuned * 26 / 2:g}")))
+    Arm(
+        f"{algo}-{seen}-{h_max}",
+        algo,
+        True,
+        (*OURS, "--standardise", standardise, "--h_max", h_max, "--cost_temperature", f"{temperature:g}"),
+    )
+    for algo, tuned in (("fisor", 5.0), ("lspc", 2.0), ("caps", 3.0))
+    for h_max, temperature in (("25", tuned), ("3", tuned), ("1", tuned * 26 / 2))
     for seen, standardise in (("raw", "false"), ("standardised", "true"))
 ]
 STUDY = Unwatched(

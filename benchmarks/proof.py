@@ -45,10 +45,11 @@ STUDY = Unwatched(
         Arm("bcql-stock", "bcql", False),
         Arm("bcql-proco", "bcql", True, ("--critic", "ours")),
         Arm("bc-proco", "bc", True, ("--critic", "ours", "--update_steps", "6000")),
-        # What critic and clone make of the same data with their violations.
+        # What critic and policy make of the same data with their violations.
         Arm("bc-oracle", "bc", True, ("--critic", "ours", "--update_steps", "6000", "--safe_only", "false")),
         Arm("caps-stock", "caps", False),
         Arm("caps-proco", "caps", True, ("--critic", "ours")),
+        Arm("caps-oracle", "caps", True, ("--critic", "ours", "--safe_only", "false")),
         Arm("lspc-stock", "lspc", False),
         Arm("lspc-proco", "lspc", True, ("--critic", "ours")),
         Arm("cpq-stock", "cpq", False),
