@@ -32,7 +32,7 @@ def test_the_papers_form_is_the_default_on_embedded_tasks(algo, h_max):
     assert form("--algo", algo, "--critic", "paper") == form("--algo", algo)
 
 
-@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 1.0), ("lspc", 25.0), ("bcql", 1.0), ("trac", 1.0)])
+@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 1.0), ("lspc", 1.0), ("bcql", 1.0), ("trac", 1.0)])
 def test_ours_reads_margins(algo, h_max):
     assert form("--algo", algo, "--critic", "ours") == (
         "inside",
@@ -45,16 +45,18 @@ def test_ours_reads_margins(algo, h_max):
     )
 
 
-def test_ours_of_fisor_standardises_and_its_temperature_follows_h_max():
-    def fisor(*flags):
-        config = settings.parse(["--algo", "fisor", *flags])
+@pytest.mark.parametrize(("algo", "temperature"), [("fisor", 5.0), ("lspc", 2.0), ("caps", 3.0)])
+def test_ours_standardises_and_the_temperature_follows_h_max(algo, temperature):
+    def scales(*flags):
+        config = settings.parse(["--algo", algo, *flags])
         return config.standardise, config.h_max, config.cost_temperature
 
-    assert fisor("--task", "HopperVelocity") == (True, 1.0, 65.0)
-    assert fisor("--task", "PointGoal1") == (True, 3.0, 5.0)
-    assert fisor("--task", "PointGoal1", "--standardise", "false")[0] is False
-    assert fisor("--task", "PointGoal1", "--critic", "paper") == (False, 25.0, 5.0)
-    assert fisor("--task", "PointGoal1", "--proco", "false")[0] is False
+    assert scales("--task", "HopperVelocity") == (True, 1.0, 13.0 * temperature)
+    assert scales("--task", "PointGoal1") == (True, 3.0, temperature)
+    assert scales("--task", "PointGoal1", "--standardise", "false")[0] is False
+    assert scales("--task", "HopperVelocity", "--critic", "paper") == (False, 25.0, temperature)
+    assert scales("--task", "PointGoal1", "--critic", "paper") == (False, 25.0, temperature)
+    assert scales("--task", "PointGoal1", "--proco", "false")[0] is False
 
 
 @pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 3.0), ("bcql", 1.0)])
