@@ -52,14 +52,14 @@ def test_ours_standardises_and_the_temperature_follows_h_max(algo, temperature):
         return config.standardise, config.h_max, config.cost_temperature
 
     assert scales("--task", "HopperVelocity") == (True, 1.0, 13.0 * temperature)
-    assert scales("--task", "PointGoal1") == (True, 3.0, temperature)
+    assert scales("--task", "PointGoal1") == ((True, 1.0, 39.0) if algo == "caps" else (True, 3.0, temperature))
     assert scales("--task", "PointGoal1", "--standardise", "false")[0] is False
     assert scales("--task", "HopperVelocity", "--critic", "paper") == (False, 25.0, temperature)
     assert scales("--task", "PointGoal1", "--critic", "paper") == (False, 25.0, temperature)
     assert scales("--task", "PointGoal1", "--proco", "false")[0] is False
 
 
-@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 3.0), ("bcql", 1.0)])
+@pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 1.0), ("bcql", 1.0)])
 def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
     def held(task, *flags):
         config = settings.parse(["--algo", algo, "--task", task, "--critic", "ours", *flags])
