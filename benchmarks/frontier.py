@@ -23,7 +23,7 @@ IDS = {
     name: load_task(name).id
     for name in ("PointGoal1", "CarGoal1", "PointCircle1", "CarCircle1", "DroneRun", "BallCircle", "AntVelocity")
 }
-ROWS = RawRows("frontier", tuple(IDS.values()))
+ROWS = RawRows("frontier", sorted(IDS.values()))
 OURS = ("--critic", "ours")
 BC = (*OURS, "--update_steps", "6000")
 NO_LOST = (*BC, "--lost_alpha", "null")
