@@ -50,6 +50,8 @@ STUDY = Unwatched(
         Arm("caps-stock", "caps", False),
         Arm("caps-proco", "caps", True, ("--critic", "ours")),
         Arm("caps-oracle", "caps", True, ("--critic", "ours", "--safe_only", "false")),
+        # What is usual where violations were recorded: no cost function, no model.
+        Arm("caps-stock-oracle", "caps", False, ("--safe_only", "false")),
         Arm("lspc-stock", "lspc", False),
         Arm("lspc-proco", "lspc", True, ("--critic", "ours")),
         Arm("cpq-stock", "cpq", False),
