@@ -100,6 +100,20 @@ def test_what_excludes_actions_held_has_the_papers_critic(flags):
     assert (config.critic, config.hold, config.recover, config.select) == ("paper", 1, None, "minqc")
 
 
+def test_a_clones_action_gives_way_only_where_v_warns_on_navigation_tasks_and_that_of_caps_everywhere():
+    def where(algo, task, *flags):
+        return settings.parse(["--algo", algo, "--task", task, "--critic", "ours", *flags]).recover_where
+
+    assert [where(algo, "PointGoal1") for algo in ("bc", "caps", "fisor", "lspc")] == [
+        "lost",
+        "lost",
+        "action",
+        "action",
+    ]
+    assert [where(algo, "BallCircle") for algo in ("bc", "caps", "fisor")] == ["action", "lost", "action"]
+    assert where("caps", "PointGoal1", "--recover_where", "action") == "action"
+
+
 @pytest.mark.parametrize("algo", ["fisor", "bcql", "bc"])
 def test_ours_has_a_way_back(algo):
     def recover(*flags):
