@@ -35,12 +35,13 @@ STEP = (
 LABEL = (*STEP, "--graded", "none", "--h_of", "left")
 # Inputs as they are and in deviations of the data, and an h_max of 25, 3 or 1, the last with weights of the same range:
 # their temperatures are for differences of up to 26.
+AT_ACTIONS = (*OURS, "--recover_where", "action")
 SCALES = [
     Arm(
         f"{algo}-{seen}-{h_max}",
         algo,
         True,
-        (*OURS, "--standardise", standardise, "--h_max", h_max, "--cost_temperature", f"{temperature:g}"),
+        (*AT_ACTIONS, "--standardise", standardise, "--h_max", h_max, "--cost_temperature", f"{temperature:g}"),
     )
     for algo, tuned in (("fisor", 5.0), ("lspc", 2.0), ("caps", 3.0))
     for h_max, temperature in (("25", tuned), ("3", tuned), ("1", tuned * 26 / 2))
