@@ -33,9 +33,9 @@ STEP = (
     "--rollout_every", "2000", "--rollout_batch", "2000", "--rollout_length", "3",
 )  # fmt: skip
 LABEL = (*STEP, "--graded", "none", "--h_of", "left")
+AT_ACTIONS = (*OURS, "--recover_where", "action")
 # Inputs as they are and in deviations of the data, and an h_max of 25, 3 or 1, the last with weights of the same range:
 # their temperatures are for differences of up to 26.
-AT_ACTIONS = (*OURS, "--recover_where", "action")
 SCALES = [
     Arm(
         f"{algo}-{seen}-{h_max}",
