@@ -1,0 +1,156 @@
+"""What a trained twin runs into in a navigation task, and whether its critic or its dynamics model saw it coming.
+
+    python benchmarks/hits.py --run RUN --episodes 20 --out benchmarks/results/hits_PointButton2.json
+
+A hit is the first step with cost after at least 15 without. Of each: what was touched, by the simulator's own account
+(hazards, gremlins, buttons); how long until 15 steps without cost; and 1, 5 and 15 steps before, whether the dynamics
+model, under the actions that were then taken, said so (any elite, any of these steps unsafe by the cost function), and
+whether the critic warned of the action (a Q above the run's --recover) or called the state lost (a V above it). The
+same of states that no hit follows within 15 steps: how often each cries wolf. For twins that act by --recover.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from osrl_proco.costs.sandbox.checked import load_cost_function
+from osrl_proco.envs.make import make_env
+from osrl_proco.proco.danger import Danger
+from osrl_proco.proco.dynamics import Dynamics
+from osrl_proco.run.folder import RunFolder, commit, versions
+from osrl_proco.run.policy import Trained, load_policy
+
+KINDS = ("hazards", "gremlins", "buttons")
+APART = 15  # steps without cost that tell one hit from the next
+BEFORE = (1, 5, 15)
+
+
+class Path_(NamedTuple):
+    """An episode: observations (T, obs_dim), actions (T, act_dim), and what each step touched (T, kinds)."""
+
+    observations: Tensor
+    actions: Tensor
+    touched: Tensor
+
+
+def play(trained: Trained, episodes: int, seed: int) -> list[Path_]:
+    """Side by side, in this process."""
+    envs = [make_env(trained.task) for _ in range(episodes)]
+    policy = trained.policy()
+    policy.reset(range(episodes), range(seed, seed + episodes))
+    seen = [env.reset(seed=seed + i)[0] for i, env in enumerate(envs)]
+    steps = []
+    for _ in tqdm(range(trained.episode_len), desc="Playing", leave=False):
+        observations = torch.as_tensor(np.stack(seen), dtype=torch.float32)
+        actions = policy.act(observations)
+        done = [env.step(action) for env, action in zip(envs, actions.numpy(), strict=True)]
+        touched = [[one[-1].get(f"cost_{kind}", 0.0) > 0 for kind in KINDS] for one in done]
+        assert all((one[-1]["cost"] > 0) == any(some) for one, some in zip(done, touched, strict=True))
+        steps.append((observations, actions, torch.tensor(touched)))
+        seen = [one[0] for one in done]
+    columns = [torch.stack(column, 1) for column in zip(*steps, strict=True)]
+    return [Path_(*(column[i] for column in columns)) for i in range(episodes)]
+
+
+def hits(touched: Tensor) -> list[tuple[int, int]]:
+    """(first step, steps with cost) of every hit of an episode."""
+    found: list[tuple[int, int]] = []
+    last = -APART
+    for step in torch.nonzero(touched.any(1))[:, 0].tolist():
+        if step - last > APART or not found:
+            found.append((step, 0))
+        first, count = found.pop()
+        found.append((first, count + 1))
+        last = step
+    return found
+
+
+@torch.no_grad()
+def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps: int) -> Tensor:
+    """Whether from the states before steps `at` on the model gets into danger within `steps` of the actions taken."""
+    state = danger.state(path.observations[at]).expand(len(dynamics.elites), -1, -1)
+    says = torch.zeros(len(at), dtype=torch.bool)
+    for step in range(steps):
+        state = dynamics.follow(state, path.actions[at + step])
+        says |= (danger.imagined(state) > 0).any(0)
+    return says
+
+
+def measured(trained: Trained, folder: RunFolder, paths: list[Path_]) -> dict[str, Any]:
+    dynamics, _ = Dynamics.load(folder.dynamics, "cpu")
+    danger = Danger.of_model(load_cost_function(folder.cost, trained.task), dynamics)
+    learner = trained.agent.feasibility or trained.agent.cost  # type: ignore[attr-defined]
+    above = trained.config.recover
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    calm: dict[str, list[float]] = defaultdict(list)
+    for path in paths:
+        events = hits(path.touched)
+        with torch.no_grad():
+            warned = learner.target.q(path.observations, path.actions) > above
+            lost = learner.critic.value(path.observations) > above
+        unsafe = danger.recorded(path.observations) > 0
+        close = torch.zeros(len(unsafe) + APART, dtype=torch.bool)
+        close[: len(unsafe)] = path.touched.any(1) | unsafe
+        after = torch.stack([close[i : i + len(unsafe)] for i in range(APART + 1)]).any(0)
+        quiet = torch.nonzero(~after[: len(unsafe) - APART])[:, 0]
+        calm["warned"].append(float(warned[quiet].float().mean()))
+        calm["lost"].append(float(lost[quiet].float().mean()))
+        for steps in BEFORE:
+            calm[f"foreseen {steps}"].append(float(foreseen(dynamics, danger, path, quiet, steps).float().mean()))
+        for first, count in events:
+            kind = "+".join(name for name, on in zip(KINDS, path.touched[first].tolist(), strict=True) if on)
+            row: dict[str, Any] = {"steps": count, "unsafe": bool(unsafe[first])}
+            for steps in BEFORE:
+                at = first + 1 - steps  # so many actions later the step's state is reached
+                if at < 0:
+                    continue
+                row[f"inside {steps}"] = bool(unsafe[at])
+                row[f"foreseen {steps}"] = bool(foreseen(dynamics, danger, path, torch.tensor([at]), steps)[0])
+                row[f"warned {steps}"], row[f"lost {steps}"] = bool(warned[at]), bool(lost[at])
+            found[kind].append(row)
+    total = sum(path.touched.any(1).sum() for path in paths)
+    return {
+        "episodes": len(paths),
+        "cost": round(float(total) / len(paths) / 10, 3),
+        "hits": {kind: _summary(rows) for kind, rows in sorted(found.items())},
+        "no hit follows": {name: round(float(np.mean(shares)), 4) for name, shares in sorted(calm.items())},
+    }
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = sorted(row["steps"] for row in rows)
+    made: dict[str, Any] = {"hits": len(rows), "steps": sum(counts), "median": counts[len(counts) // 2]}
+    for name in sorted({name for row in rows for name in row} - {"steps"}):
+        values = [row[name] for row in rows if name in row]
+        made[name] = f"{sum(values)} of {len(values)}"
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a twin's run")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=40_000, help="of the first episode")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = RunFolder(arguments.run)
+    trained = load_policy(folder, "cpu")
+    result = measured(trained, folder, play(trained, arguments.episodes, arguments.seed))
+    print(json.dumps(result, indent=1))
+    if arguments.out:
+        head = {"machine": versions(), "commit": commit(), "task": trained.task.name, "algo": trained.config.algo}
+        arguments.out.write_text(json.dumps({**head, "seed": arguments.seed, **result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
