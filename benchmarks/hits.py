@@ -85,9 +85,7 @@ def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps:
     return says
 
 
-def measured(trained: Trained, folder: RunFolder, paths: list[Path_]) -> dict[str, Any]:
-    dynamics, _ = Dynamics.load(folder.dynamics, "cpu")
-    danger = Danger.of_model(load_cost_function(folder.cost, trained.task), dynamics)
+def measured(trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[Path_]) -> dict[str, Any]:
     learner = trained.agent.feasibility or trained.agent.cost  # type: ignore[attr-defined]
     above = trained.config.recover
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -138,6 +136,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a twin's run")
+    parser.add_argument("--dynamics", type=Path, help="the model that the run was trained with (default: its own)")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=40_000, help="of the first episode")
     parser.add_argument("--out", type=Path)
@@ -145,7 +144,9 @@ def main() -> None:
     torch.set_num_threads(1)
     folder = RunFolder(arguments.run)
     trained = load_policy(folder, "cpu")
-    result = measured(trained, folder, play(trained, arguments.episodes, arguments.seed))
+    dynamics, _ = Dynamics.load(arguments.dynamics or folder.dynamics, "cpu")
+    danger = Danger.of_model(load_cost_function(folder.cost, trained.task), dynamics)
+    result = measured(trained, dynamics, danger, play(trained, arguments.episodes, arguments.seed))
     print(json.dumps(result, indent=1))
     if arguments.out:
         head = {"machine": versions(), "commit": commit(), "task": trained.task.name, "algo": trained.config.algo}
