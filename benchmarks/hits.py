@@ -7,6 +7,10 @@ A hit is the first step with cost after at least 15 without. Of each: what was t
 model, under the actions that were then taken, said so (any elite, any of these steps unsafe by the cost function), and
 whether the critic warned of the action (a Q above the run's --recover) or called the state lost (a V above it). The
 same of states that no hit follows within 15 steps: how often each cries wolf. For twins that act by --recover.
+
+With `--ways` also whether there was a way out, by the simulator: the episode is played again up to 5 or 15 steps before
+the hit, and each of the 16 actions that the way back tries is held for 15 steps from there; `way out` counts the hits
+where one of them touches nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,6 +31,7 @@ from osrl_proco.costs.sandbox.checked import load_cost_function
 from osrl_proco.envs.make import make_env
 from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics
+from osrl_proco.proco.recovery import FAR, all_over
 from osrl_proco.run.folder import RunFolder, commit, versions
 from osrl_proco.run.policy import Trained, load_policy
 
@@ -85,12 +91,27 @@ def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps:
     return says
 
 
-def measured(trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[Path_]) -> dict[str, Any]:
+def way_out(env: gym.Env, path: Path_, seed: int, at: int) -> bool:
+    """Whether from the state before step `at` on some action can be held for 15 steps without a touch."""
+    for action in all_over(FAR, path.actions.shape[1], 1.0).numpy():
+        seen = env.reset(seed=seed)[0]
+        for taken in path.actions[:at].numpy():
+            seen = env.step(taken)[0]
+        assert np.array_equal(np.float32(seen), path.observations[at].numpy()), "not the same episode"
+        if not any(env.step(action)[-1]["cost"] > 0 for _ in range(APART)):
+            return True
+    return False
+
+
+def measured(
+    trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[Path_], first_seed: int, ways: bool
+) -> dict[str, Any]:
+    env = make_env(trained.task)
     learner = trained.agent.feasibility or trained.agent.cost  # type: ignore[attr-defined]
     above = trained.config.recover
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     calm: dict[str, list[float]] = defaultdict(list)
-    for path in paths:
+    for seed, path in enumerate(tqdm(paths, desc="Episodes"), first_seed):
         events = hits(path.touched)
         with torch.no_grad():
             warned = learner.target.q(path.observations, path.actions) > above
@@ -114,6 +135,8 @@ def measured(trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[P
                 row[f"inside {steps}"] = bool(unsafe[at])
                 row[f"foreseen {steps}"] = bool(foreseen(dynamics, danger, path, torch.tensor([at]), steps)[0])
                 row[f"warned {steps}"], row[f"lost {steps}"] = bool(warned[at]), bool(lost[at])
+                if ways and steps > 1:
+                    row[f"way out {steps}"] = way_out(env, path, seed, at)
             found[kind].append(row)
     total = sum(path.touched.any(1).sum() for path in paths)
     return {
@@ -139,6 +162,7 @@ def main() -> None:
     parser.add_argument("--dynamics", type=Path, help="the model that the run was trained with (default: its own)")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=40_000, help="of the first episode")
+    parser.add_argument("--ways", action="store_true", help="ask the simulator whether there was a way out, too")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -146,7 +170,8 @@ def main() -> None:
     trained = load_policy(folder, "cpu")
     dynamics, _ = Dynamics.load(arguments.dynamics or folder.dynamics, "cpu")
     danger = Danger.of_model(load_cost_function(folder.cost, trained.task), dynamics)
-    result = measured(trained, dynamics, danger, play(trained, arguments.episodes, arguments.seed))
+    paths = play(trained, arguments.episodes, arguments.seed)
+    result = measured(trained, dynamics, danger, paths, arguments.seed, arguments.ways)
     print(json.dumps(result, indent=1))
     if arguments.out:
         head = {"machine": versions(), "commit": commit(), "task": trained.task.name, "algo": trained.config.algo}
