@@ -1,6 +1,6 @@
 """What a trained twin runs into in a navigation task, and whether its critic or its dynamics model saw it coming.
 
-    python benchmarks/hits.py --run RUN --episodes 20 --out benchmarks/results/hits_PointButton2.json
+    python benchmarks/hits.py --run RUN --episodes 40 --ways --out benchmarks/results/hits.json
 
 A hit is the first step with cost after at least 15 without. Of each: what was touched, by the simulator's own account
 (hazards, gremlins, buttons); how long until 15 steps without cost; and 1, 5 and 15 steps before, whether the dynamics
@@ -10,13 +10,16 @@ same of states that no hit follows within 15 steps: how often each cries wolf. F
 
 With `--ways` also whether there was a way out, by the simulator: the episode is played again up to 5 or 15 steps before
 the hit, and each of the 16 actions that the way back tries is held for 15 steps from there; `way out` counts the hits
-where one of them touches nothing.
+where one of them touches nothing, `critic` and `model` those where the one does that the critic or the model takes for
+the safest. `--out` puts the task's result among those that the file has, `--table FILE` prints
+them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +34,7 @@ from osrl_proco.costs.sandbox.checked import load_cost_function
 from osrl_proco.envs.make import make_env
 from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics
+from osrl_proco.proco.held import hold
 from osrl_proco.proco.recovery import FAR, all_over
 from osrl_proco.run.folder import RunFolder, commit, versions
 from osrl_proco.run.policy import Trained, load_policy
@@ -91,16 +95,30 @@ def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps:
     return says
 
 
-def way_out(env: gym.Env, path: Path_, seed: int, at: int) -> bool:
-    """Whether from the state before step `at` on some action can be held for 15 steps without a touch."""
-    for action in all_over(FAR, path.actions.shape[1], 1.0).numpy():
-        seen = env.reset(seed=seed)[0]
-        for taken in path.actions[:at].numpy():
-            seen = env.step(taken)[0]
-        assert np.array_equal(np.float32(seen), path.observations[at].numpy()), "not the same episode"
-        if not any(env.step(action)[-1]["cost"] > 0 for _ in range(APART)):
-            return True
-    return False
+def clear(env: gym.Env, path: Path_, seed: int, at: int, actions: Tensor) -> Tensor:
+    """Which of the actions (N, act_dim), held for 15 steps from the state before step `at` on, touch nothing (N,)."""
+    seen = env.reset(seed=seed)[0]
+    for taken in path.actions[:at].numpy():
+        seen = env.step(taken)[0]
+    assert np.array_equal(np.float32(seen), path.observations[at].numpy()), "not the same episode"
+    found = []
+    for action in actions.numpy():
+        child = os.fork()  # a copy of the simulator as it is now
+        if not child:
+            ahead = range(min(APART, len(path.actions) - at))
+            os._exit(int(any(env.step(action)[-1]["cost"] > 0 for _ in ahead)))
+        found.append(os.waitpid(child, 0)[1] == 0)
+    return torch.tensor(found)
+
+
+@torch.no_grad()
+def choices(learner: Any, dynamics: Dynamics, danger: Danger, seen: Tensor, actions: Tensor) -> dict[str, int]:
+    """Which of the actions critic and model take for the safest: of the lowest Q; of those that stay out of danger for
+    15 steps in every elite, or of all where none does, that of the least danger on the way."""
+    here = seen.expand(len(actions), -1)
+    way = hold(dynamics, danger, here, actions, APART, torch.Generator().manual_seed(0))[1]
+    worst = way.amax(1).clamp_min(0.0) * 100.0 + way.mean(1)
+    return {"critic": int(learner.target.q(here, actions).argmin()), "model": int(worst.argmin())}
 
 
 def measured(
@@ -109,6 +127,7 @@ def measured(
     env = make_env(trained.task)
     learner = trained.agent.feasibility or trained.agent.cost  # type: ignore[attr-defined]
     above = trained.config.recover
+    tried = all_over(FAR, paths[0].actions.shape[1], trained.max_action)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     calm: dict[str, list[float]] = defaultdict(list)
     for seed, path in enumerate(tqdm(paths, desc="Episodes"), first_seed):
@@ -122,7 +141,7 @@ def measured(
         after = torch.stack([close[i : i + len(unsafe)] for i in range(APART + 1)]).any(0)
         quiet = torch.nonzero(~after[: len(unsafe) - APART])[:, 0]
         calm["warned"].append(float(warned[quiet].float().mean()))
-        calm["lost"].append(float(lost[quiet].float().mean()))
+        calm["lost 15"].append(float(lost[quiet].float().mean()))
         for steps in BEFORE:
             calm[f"foreseen {steps}"].append(float(foreseen(dynamics, danger, path, quiet, steps).float().mean()))
         for first, count in events:
@@ -136,7 +155,10 @@ def measured(
                 row[f"foreseen {steps}"] = bool(foreseen(dynamics, danger, path, torch.tensor([at]), steps)[0])
                 row[f"warned {steps}"], row[f"lost {steps}"] = bool(warned[at]), bool(lost[at])
                 if ways and steps > 1:
-                    row[f"way out {steps}"] = way_out(env, path, seed, at)
+                    out = clear(env, path, seed, at, tried)
+                    row[f"way out {steps}"] = bool(out.any())
+                    for who, which in choices(learner, dynamics, danger, path.observations[at], tried).items():
+                        row[f"{who} {steps}"] = bool(out[which])
             found[kind].append(row)
     total = sum(path.touched.any(1).sum() for path in paths)
     return {
@@ -156,15 +178,36 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return made
 
 
+def markdown(results: list[dict[str, Any]]) -> str:
+    """A line for each task and kind of hit; what was so 15 and 5 steps before."""
+    asked = [f"{name} {steps}" for steps in (15, 5) for name in ("foreseen", "lost", "way out", "critic", "model")]
+    lines = [f"| task | hits by | hits | steps, median | {' | '.join(asked)} |", "|---" * (4 + len(asked)) + "|"]
+    for one in results:
+        for kind, row in one["hits"].items():
+            cells = [str(row.get(name, "")) for name in asked]
+            found = f"| {one['task']} | {kind} | {row['hits']} | {row['steps']}, {row['median']}"
+            lines.append(f"{found} | {' | '.join(cells)} |")
+        calm = one["no hit follows"]
+        shares = [f"{calm[name]:.0%}" if name in calm else "" for name in asked]
+        lines.append(f"| {one['task']} | none follows |  |  | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="folder of a twin's run")
+    parser.add_argument("--run", type=Path, help="folder of a twin's run")
     parser.add_argument("--dynamics", type=Path, help="the model that the run was trained with (default: its own)")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=40_000, help="of the first episode")
     parser.add_argument("--ways", action="store_true", help="ask the simulator whether there was a way out, too")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, help="play nothing: print this file's results as a table")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(markdown(json.loads(arguments.table.read_text())["results"]))
+        return
+    if arguments.run is None:
+        parser.error("--run: the folder of a twin's run")
     torch.set_num_threads(1)
     folder = RunFolder(arguments.run)
     trained = load_policy(folder, "cpu")
@@ -174,8 +217,11 @@ def main() -> None:
     result = measured(trained, dynamics, danger, paths, arguments.seed, arguments.ways)
     print(json.dumps(result, indent=1))
     if arguments.out:
-        head = {"machine": versions(), "commit": commit(), "task": trained.task.name, "algo": trained.config.algo}
-        arguments.out.write_text(json.dumps({**head, "seed": arguments.seed, **result}, indent=1) + "\n")
+        about = {"command": "python benchmarks/hits.py --ways" if arguments.ways else "python benchmarks/hits.py"}
+        kept = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
+        kept = [one for one in kept if one["task"] != trained.task.name]
+        kept.append({"task": trained.task.name, "commit": commit(), "seed": arguments.seed, **result})
+        arguments.out.write_text(json.dumps({"machine": versions(), **about, "results": kept}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -196,6 +196,7 @@ def test_with_the_true_feasible_set_of_the_brake_every_step_that_loses_safety_is
     assert 0 < (here & ~there).sum() < (~here).sum() < 0.2 * len(data)  # safe-only data hold both kinds
 
 
+@pytest.mark.slow
 def test_what_it_learned_on_the_brake_is_mostly_right():
     """A critic of 1,500 updates on recorded steps, violations among them, without a model."""
     env = BrakeEnv(episodes=100)

@@ -266,6 +266,7 @@ def test_a_budget_lets_the_policy_do_what_costs():
     assert none < generous - 0.2
 
 
+@pytest.mark.slow
 def test_the_twin_stops_where_safety_would_be_lost():
     """The bandit again, of which the data's own costs are gone, but not the labels of the critic's batch."""
     data = bandit()

@@ -150,6 +150,7 @@ def test_with_costs_in_half_of_all_steps_the_multiplier_falls_as_released_and_ri
     assert multipliers("osrl") < 1.0 < 1.313262 < 1.7 < multipliers("fixed")
 
 
+@pytest.mark.slow
 def test_a_cloned_action_is_executed_as_its_tanh_as_released_and_as_itself_when_mended():
     ours = agent("coptidice")
     for value, executed in ((1.0, 0.7616), (0.5, 0.4621)):

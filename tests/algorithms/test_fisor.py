@@ -315,6 +315,7 @@ def test_the_average_acts_and_other_seeds_act_otherwise():
     assert not torch.equal(first, one.act(observations, torch.Generator().manual_seed(2)))
 
 
+@pytest.mark.slow
 def test_the_policy_fits_a_weighted_target():
     """Half of the actions are .6, half -.6, the former with the reward: the policy ends near .6."""
     one = fisor(hosts.problem(reference_returns=(0.0, 50.0)), actor_lr=0.003, critic_lr=0.003, ema_tau=0.05, tau=0.05)

@@ -152,6 +152,7 @@ def test_weights_come_from_the_values_before_the_update(twin, monkeypatch):
     assert torch.allclose(seen["actor"], one.reward_weight(*expected_r), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_policy_finds_the_rewarded_action_among_the_careful_ones():
     """Actions .6 and -.6 without cost, the former with reward; .0 with cost. O goes to .6."""
     one = lspc(

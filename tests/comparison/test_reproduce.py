@@ -82,6 +82,7 @@ def test_what_needs_a_language_model_is_listed(capsys, tmp_path, monkeypatch):
     assert main([*words, "--report"]) == 0
 
 
+@pytest.mark.slow
 def test_figures_hold_every_critic_against_the_oracle(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(executing, "engine_of", lambda *_: InProcess())
     small = ["--update_steps", "20", *TINY[TINY.index("--batch_size") : -4], "--device", "cpu"]

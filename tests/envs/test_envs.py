@@ -139,6 +139,7 @@ def test_the_robots_truth_against_a_search_over_action_sequences(robot, kwargs, 
     assert np.median(np.abs(value - found)) < 0.005
 
 
+@pytest.mark.slow
 def test_a_hazard_far_from_the_origin_is_as_dangerous(robot):
     """The same states, moved with the hazard: the truth must not depend on where the hazard lies."""
     here, there = PointRobotEnv(hazards=((0.0, 0.0, 0.5),)), PointRobotEnv(hazards=((8.0, -6.0, 0.5),))
@@ -249,6 +250,7 @@ def test_a_wrong_parameter_is_named_in_one_line(env_class, kwargs, named):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_starts_are_feasible_wherever_the_hazards_lie(robot):
     env = PointRobotEnv(hazards=((-1.3, 0.0, 0.3), (-0.8, 0.6, 0.2)))
     starts = env.initial_states(np.random.default_rng(0), 2000)

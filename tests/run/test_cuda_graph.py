@@ -65,6 +65,7 @@ def test_a_run_with_captured_updates_is_the_plain_run(tmp_path, tapes):
         assert timeless(tmp_path / "captured" / name) == timeless(tmp_path / "plain" / name)
 
 
+@pytest.mark.slow
 def test_a_run_of_captured_updates_goes_on_where_it_stopped_captured_or_not(tmp_path, tapes):
     assert train(tmp_path / "whole", "--cuda_graph", "true", algo="fisor") == 0
     assert train(tmp_path / "halves", "--cuda_graph", "true", algo="fisor", steps=30) == 0

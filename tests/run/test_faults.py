@@ -167,6 +167,7 @@ def test_a_dynamics_model_of_another_seed_is_not_taken_over(tmp_path):
     assert (fresh / "checkpoint" / "dynamics.pt").read_bytes() != model.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_the_fit_and_the_first_checkpoint_ends_the_same(tmp_path):
     train(tmp_path / "whole", steps=60)
     folder = tmp_path / "killed"

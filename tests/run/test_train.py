@@ -46,7 +46,10 @@ def test_the_worst_elite_backup_runs(tmp_path):
     assert rows(tmp_path / "run" / "metrics.csv")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_a_killed_run_resumes_to_the_very_same_end(tmp_path, number):
     """The uninterrupted run against one killed twice at whatever update it had reached."""
     train(tmp_path / "whole", steps=400)

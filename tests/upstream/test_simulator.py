@@ -82,6 +82,7 @@ def compare(tasks: list[str], steps: int, stock: Path) -> list[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_three_tasks_are_the_same_bit_for_bit(tmp_path):
     tasks = ["OfflinePointGoal2Gymnasium-v0", "OfflineCarButton2Gymnasium-v0", "OfflinePointPush2Gymnasium-v0"]
     lines = compare(tasks, 100, release(tmp_path / "patches", 5))  # with 0005, as decoding the sky takes seconds
