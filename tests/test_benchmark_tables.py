@@ -17,6 +17,7 @@ TABLES = [
     ("growth", "docs/speed.md"),
     ("dynamics", "docs/speed.md"),
     ("reads", "docs/critic.md"),
+    ("hits", "docs/proof.md"),
 ]
 
 
