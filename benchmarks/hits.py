@@ -11,8 +11,7 @@ same of states that no hit follows within 15 steps: how often each cries wolf. F
 With `--ways` also whether there was a way out, by the simulator: the episode is played again up to 5 or 15 steps before
 the hit, and each of the 16 actions that the way back tries is held for 15 steps from there; `way out` counts the hits
 where one of them touches nothing, `critic` and `model` those where the one does that the critic or the model takes for
-the safest. `--out` puts the task's result among those that the file has, `--table FILE` prints
-them.
+the safest. `--out` puts the task's result among those that the file has, `--table FILE` prints them.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ APART = 15  # steps without cost that tell one hit from the next
 BEFORE = (1, 5, 15)
 
 
-class Path_(NamedTuple):
+class Played(NamedTuple):
     """An episode: observations (T, obs_dim), actions (T, act_dim), and what each step touched (T, kinds)."""
 
     observations: Tensor
@@ -52,7 +51,7 @@ class Path_(NamedTuple):
     touched: Tensor
 
 
-def play(trained: Trained, episodes: int, seed: int) -> list[Path_]:
+def play(trained: Trained, episodes: int, seed: int) -> list[Played]:
     """Side by side, in this process."""
     envs = [make_env(trained.task) for _ in range(episodes)]
     policy = trained.policy()
@@ -68,15 +67,15 @@ def play(trained: Trained, episodes: int, seed: int) -> list[Path_]:
         steps.append((observations, actions, torch.tensor(touched)))
         seen = [one[0] for one in done]
     columns = [torch.stack(column, 1) for column in zip(*steps, strict=True)]
-    return [Path_(*(column[i] for column in columns)) for i in range(episodes)]
+    return [Played(*(column[i] for column in columns)) for i in range(episodes)]
 
 
 def hits(touched: Tensor) -> list[tuple[int, int]]:
     """(first step, steps with cost) of every hit of an episode."""
     found: list[tuple[int, int]] = []
-    last = -APART
+    last = -APART - 1
     for step in torch.nonzero(touched.any(1))[:, 0].tolist():
-        if step - last > APART or not found:
+        if step - last > APART:
             found.append((step, 0))
         first, count = found.pop()
         found.append((first, count + 1))
@@ -85,7 +84,7 @@ def hits(touched: Tensor) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()
-def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps: int) -> Tensor:
+def foreseen(dynamics: Dynamics, danger: Danger, path: Played, at: Tensor, steps: int) -> Tensor:
     """Whether from the states before steps `at` on the model gets into danger within `steps` of the actions taken."""
     state = danger.state(path.observations[at]).expand(len(dynamics.elites), -1, -1)
     says = torch.zeros(len(at), dtype=torch.bool)
@@ -95,7 +94,7 @@ def foreseen(dynamics: Dynamics, danger: Danger, path: Path_, at: Tensor, steps:
     return says
 
 
-def clear(env: gym.Env, path: Path_, seed: int, at: int, actions: Tensor) -> Tensor:
+def clear(env: gym.Env, path: Played, seed: int, at: int, actions: Tensor) -> Tensor:
     """Which of the actions (N, act_dim), held for 15 steps from the state before step `at` on, touch nothing (N,)."""
     seen = env.reset(seed=seed)[0]
     for taken in path.actions[:at].numpy():
@@ -122,7 +121,7 @@ def choices(learner: Any, dynamics: Dynamics, danger: Danger, seen: Tensor, acti
 
 
 def measured(
-    trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[Path_], first_seed: int, ways: bool
+    trained: Trained, dynamics: Dynamics, danger: Danger, paths: list[Played], first_seed: int, ways: bool
 ) -> dict[str, Any]:
     env = make_env(trained.task)
     learner = trained.agent.feasibility or trained.agent.cost  # type: ignore[attr-defined]

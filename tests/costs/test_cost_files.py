@@ -48,10 +48,11 @@ def here(monkeypatch):
 
 
 def quick(words):
-    """The exit status, when it came soon: by the processor's clock, so that a busy machine fails nothing."""
-    started = time.process_time()
+    """The exit status, when it came soon, also on a busy machine: 10 s of the processor, a minute by the clock."""
+    worked, started = time.process_time(), time.monotonic()
     status = main(words)
-    assert time.process_time() - started < 10
+    assert time.process_time() - worked < 10
+    assert time.monotonic() - started < 60
     return status
 
 
