@@ -58,7 +58,7 @@ STUDY = Unwatched(
         Arm("cpq-proco", "cpq", True, ("--critic", "ours")),
     ],
     looking=[("bc-stock", AHEAD), (TWIN, AHEAD), ("bc-proco", AHEAD)],
-    model="bc-proco",  # that of all twins
+    model="bc-proco",  # for the clone; that of all twins
     flags=("--preset", "laptop", "--update_steps", "3000", "--eval_every", "0", "--eval_episodes", "1"),
     first_seed=50_000,
     recorded=100,

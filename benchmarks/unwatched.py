@@ -20,7 +20,8 @@ class Unwatched:
     """What is trained and how it is judged.
 
     Args:
-        looking: (arm, steps): judged again with so many steps of look-ahead, through the model of the arm `model`.
+        looking: (arm, steps): judged again with so many steps of look-ahead, through the arm's own dynamics model.
+        model: the arm whose model an arm without one looks through.
         first_seed: of the evaluation's episodes.
         recorded: episodes that the scripted drivers record where a task has no dataset yet.
     """
@@ -43,8 +44,9 @@ class Unwatched:
     def rows(self, task: str, seed: int, out: Path, jobs: int, arms: set[str]) -> list[Row]:
         """The rows of these arms; of a run that failed there are none."""
         looking = [(name, k) for name, k in self.looking if ahead(name, k) in arms]
-        needed = arms | {name for name, _ in looking} | ({self.model} if looking else set())
-        trained = [arm for arm in self.arms if arm.name in needed]
+        twins = {arm.name for arm in self.arms if arm.proco}
+        through = {name: name if name in twins else self.model for name, _ in looking}
+        trained = [arm for arm in self.arms if arm.name in {*arms, *through, *through.values()}]
         grid = Grid(trained, [task], [seed], self.flags, out, collect=self.recorded)
         try:
             print("\n".join(grid.train(jobs)), flush=True)
@@ -54,9 +56,11 @@ class Unwatched:
         wanted: list[tuple[Run, str, int, str | None]] = [
             (run, name, 0, None) for name, run in runs.items() if name in arms
         ]
-        model = next((_flag(run.words, "--dynamics") for run in grid.runs if run.arm.name == self.model), None)
-        if model is not None and Path(model).exists():
-            wanted += [(runs[name], ahead(name, k), k, model) for name, k in looking if name in runs]
+        models = {run.arm.name: _flag(run.words, "--dynamics") for run in grid.runs if run.arm.name in through.values()}
+        for name, k in looking:
+            model = models[through[name]]
+            if name in runs and Path(model).exists():
+                wanted.append((runs[name], ahead(name, k), k, model))
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             judged = [pool.submit(_judged, *one, self.first_seed) for one in wanted]
             return [row for one in judged for row in one.result()]
