@@ -18,6 +18,7 @@ TABLES = [
     ("dynamics", "docs/speed.md"),
     ("reads", "docs/critic.md"),
     ("hits", "docs/proof.md"),
+    ("ranking", "docs/critic.md"),
 ]
 
 

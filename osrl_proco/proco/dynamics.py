@@ -26,7 +26,8 @@ from ..data.transitions import Transitions
 from .optim import adam
 from .scale import standardised
 
-JUMP = 5.0  # deviations of a margin's usual change at which its target is cut
+JUMP = 5.0  # deviations of an entry's usual change at which its target is cut
+ROBUST = 0.2  # of the weight of everything else, what the margins have together with the robust loss
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
 
@@ -101,11 +102,8 @@ class Dynamics(nn.Module):
         self.layers: Sequence[BatchedLinear] = nn.ModuleList(layers)  # type: ignore[assignment]
         self.max_logvar = nn.Parameter(torch.full((obs_dim + 1,), 0.5))
         self.min_logvar = nn.Parameter(torch.full((obs_dim + 1,), -10.0))
-        # Of an output in the loss: together the margins weigh as much as everything else.
-        weights = torch.ones(obs_dim + 1)
-        if margins:
-            weights[obs_dim - margins : obs_dim] = (obs_dim + 1 - margins) / margins
-        self.register_buffer("output_weights", weights / weights.mean(), persistent=False)
+        self.cut = slice(obs_dim - margins, obs_dim)  # the entries whose jumps are cut, see `standardise`
+        self.register_buffer("output_weights", torch.ones(obs_dim + 1), persistent=False)
         if margins:
             self.register_buffer("spread", torch.ones(margins))
         if slopes:
@@ -116,13 +114,26 @@ class Dynamics(nn.Module):
         self.register_buffer("target_mean", torch.zeros(obs_dim + 1))
         self.register_buffer("target_std", torch.ones(obs_dim + 1))
 
-    def standardise(self, data: Transitions, slopes: Tensor | None = None) -> None:
-        """Take means and deviations of inputs and targets from `data` and their slopes (N, S)."""
+    def standardise(self, data: Transitions, slopes: Tensor | None = None, robust: bool = False) -> None:
+        """Take means and deviations of inputs and targets from `data` and their slopes (N, S), and what each output
+        weighs in the loss.
+
+        Margins are measured in their usual change, jumps cut, and weigh together as much as everything else. robust:
+        all entries of the state are, and margins weigh a fifth of everything else. Where collisions and goals that
+        change make entries jump, and many margins jump with them, these jumps are otherwise what is learned, and how
+        an action moves the robot is not.
+        """
         for name, parts in (("input", self._input_parts(data, slopes)), ("target", self._target_parts(data))):
             means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
             getattr(self, f"{name}_mean").copy_(torch.cat(means))
             getattr(self, f"{name}_std").copy_(floored(torch.cat(stds)))
-        for column in range(self.obs_dim - self.shape["margins"], self.obs_dim):
+        margins = self.shape["margins"]
+        if margins:
+            others = self.obs_dim + 1 - margins
+            self.output_weights[self.obs_dim - margins : self.obs_dim] = (ROBUST if robust else 1.0) * others / margins
+            self.output_weights /= self.output_weights.mean()
+        self.cut = slice(0 if robust else self.obs_dim - margins, self.obs_dim)
+        for column in range(self.cut.start, self.obs_dim):
             usual = _usual(data.next_observations[:, column] - data.observations[:, column])
             self.target_mean[column] = 0.0
             self.target_std[column] = torch.where(usual > 1e-6, usual, self.target_std[column])
@@ -140,12 +151,11 @@ class Dynamics(nn.Module):
         yield data.rewards[:, None]
 
     def targets(self, data: Transitions) -> Tensor:
-        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward. A margin that jumps
-        counts as `JUMP` at most, or the few jumps would be all that is learned of it."""
+        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward. An entry of `cut` that
+        jumps counts as `JUMP` at most, or the few jumps would be all that is learned of it."""
         change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
         found = (change - self.target_mean) / self.target_std
-        margins = slice(self.obs_dim - self.shape["margins"], self.obs_dim)
-        found[:, margins] = found[:, margins].clamp(-JUMP, JUMP)
+        found[:, self.cut] = found[:, self.cut].clamp(-JUMP, JUMP)
         return found
 
     def slopes(self, observations: Tensor) -> Tensor | None:
@@ -323,11 +333,12 @@ def fit(
     holdout: float = 0.2,
     seed: int = 0,
     progress: bool = True,
+    robust: bool = False,
 ) -> FitReport:
     """Fit by weighted maximum likelihood with early stopping on held-out runs; keep each member's best weights.
 
     Stops after `patience` epochs in which no member improved by more than 1 % (MOPO's rule), or after `epochs`.
-    Seeded by `seed` alone. Raises UserError when there are too few transitions.
+    robust: as in `Dynamics.standardise`. Seeded by `seed` alone. Raises UserError when there are too few transitions.
     """
     device = data.observations.device
     count = len(data)
@@ -337,7 +348,7 @@ def fit(
     if len(held) < 1 or len(train) < batch_size:
         raise UserError(f"the dynamics model needs more data: {count} transitions for batches of {batch_size}")
     slopes = model.slopes(data.observations)
-    model.standardise(data, slopes)
+    model.standardise(data, slopes, robust)
 
     layers = list(model.layers)
     if len(weight_decay) != len(layers):  # other depth than the default: the same range, evenly spread

@@ -173,6 +173,9 @@ class ProcoConfig(RunConfig):
     dynamics_batch: int = 256
     # Dynamics model: learning rate
     dynamics_lr: float = 1e-3
+    # Dynamics model: robust: no entry's jumps count, and margins weigh a fifth of the rest; plain: margins' jumps alone
+    # do not, and they weigh as much as the rest (the paper's where there are no margins)
+    dynamics_loss: str = "plain"
     # Dynamics model: passes without progress before it stops
     dynamics_patience: int = 5
     # Rollouts (C.3): updates between them, E

@@ -299,6 +299,7 @@ def _dynamics_key(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: D
     """What the model depends on: another model of the same key would be the same."""
     names = ("seed", "dynamics_hidden", "members", "elites", "dynamics_epochs", "dynamics_batch", "dynamics_lr")
     values = [getattr(config, n) for n in (*names, "dynamics_patience")]
+    values += ["robust"] if config.dynamics_loss == "robust" else []
     margins = f" margins and slopes {rule.cost.sha256}" if danger.margins else ""
     return f"{prepared.fingerprint} {values}{margins}"
 
@@ -335,6 +336,7 @@ def fit_dynamics(config: ProcoConfig, data: Transitions, danger: Danger) -> tupl
         batch_size=config.dynamics_batch,
         learning_rate=config.dynamics_lr,
         seed=config.seed,
+        robust=config.dynamics_loss == "robust",
     )
     print(
         f"Dynamics model: {report.epochs} epochs, held-out error of the elites {report.elite_mse:.4f} "

@@ -53,6 +53,7 @@ _CHOICES = {
     "of_two": ("mean", "larger"),
     "h_of": ("left", "reached"),
     "recover_where": ("action", "lost"),
+    "dynamics_loss": ("plain", "robust"),
     "compat": ("osrl", "fixed"),
     "ablation": (
         "none",

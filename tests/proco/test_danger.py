@@ -80,10 +80,43 @@ def test_labels_as_danger():
     assert signed(torch.tensor([False, True])).tolist() == [-1.0, 1.0]
 
 
-def test_the_margins_weigh_as_much_in_the_fit_as_all_else():
-    weights = Dynamics(12, 2, (8,), 2, 1, margins=2).output_weights
-    assert weights[10:12].sum().item() == pytest.approx(weights[:10].sum().item() + weights[12].item())
+@pytest.mark.parametrize(("robust", "share"), [(False, 1.0), (True, 0.2)])
+def test_the_margins_weigh_as_much_in_the_fit_as_all_else_or_a_fifth_of_it(robust, share):
+    model = Dynamics(12, 2, (8,), 2, 1, margins=2)
+    zeros = torch.zeros(50)
+    states = torch.randn(50, 12)
+    model.standardise(Transitions(states, torch.rand(50, 2), states.roll(1, 0), *[zeros] * 6), robust=robust)
+    weights = model.output_weights
+    assert weights[10:12].sum().item() == pytest.approx(share * (weights[:10].sum() + weights[12]).item())
     assert weights.mean().item() == pytest.approx(1.0)
+
+
+def bumped(count=2000, seed=0):
+    """The first entry changes by .05 of the action, and by far more in 3 collisions of 100; the last, a margin, jumps
+    in every second step."""
+    draw = torch.Generator().manual_seed(seed)
+    states = torch.randn(count, 3, generator=draw)
+    actions = 2.0 * torch.rand(count, 1, generator=draw) - 1.0
+    change = torch.zeros(count, 3)
+    hit, jump = (torch.rand(count, generator=draw) < share for share in (0.03, 0.5))
+    change[:, 0] = 0.05 * actions[:, 0] + hit * torch.randn(count, generator=draw)
+    change[:, 2] = 0.3 * jump * torch.randn(count, generator=draw)
+    last = torch.zeros(count)
+    last[49::50] = 1.0
+    zeros = torch.zeros(count)
+    return Transitions(states, actions, states + change, zeros, zeros, zeros, last, zeros, last)
+
+
+def test_a_robust_fit_learns_what_an_action_does_among_collisions():
+    wrong = {}
+    for robust in (False, True):
+        torch.manual_seed(0)
+        model = Dynamics(3, 1, (32, 32), 3, 2, margins=1)
+        fit(model, bumped(), epochs=10, progress=False, robust=robust)
+        states, one = bumped(200, seed=1).observations, torch.ones(200, 1)
+        reached = [model.predict(states, action, noise=False)[0][..., 0] for action in (one, -one)]
+        wrong[robust] = float(((reached[0] - reached[1]) / 2 - 0.05).abs().mean())
+    assert wrong[True] < 0.75 * wrong[False]
 
 
 def lidars(count, seed=0):
