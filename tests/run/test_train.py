@@ -16,6 +16,7 @@ import yaml
 from tiny import TINY, rows, timeless, train, weights
 
 from osrl_proco.cli import main
+from osrl_proco.proco.dynamics import Dynamics
 from osrl_proco.run import settings
 
 
@@ -239,6 +240,16 @@ def test_a_dynamics_model_is_shared(tmp_path, capsys):
     words = ["train", "--task", "OfflinePointRobot-v0", "--dynamics", out, "--logdir", str(tmp_path / "x"), *TINY]
     assert main(words) == 2
     assert "a model of another task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("robust", [False, True])
+def test_the_loss_of_the_dynamics_model_is_as_the_flag_says(tmp_path, robust):
+    """A usual change is measured from 0, a deviation from the mean."""
+    flags = ("--dynamics_loss", "robust") if robust else ()
+    train(tmp_path, "--task", "OfflineBrake-v0", "--label", "margin", *flags, steps=1)
+    model, _ = Dynamics.load(tmp_path / "checkpoint" / "dynamics.pt")
+    assert (model.target_mean[:2] == 0.0).all().item() is robust
+    assert model.target_mean[2] == 0.0
 
 
 def test_a_model_whose_margins_are_of_another_rule_is_refused(tmp_path, capsys):
