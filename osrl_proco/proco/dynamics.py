@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from tqdm.auto import trange
 
@@ -23,6 +22,7 @@ from ..core.products import LEAST, linear
 from ..core.tensors import load_tensors, save_tensors
 from ..data.split import runs_apart
 from ..data.transitions import Transitions
+from .losses import WeightedLikelihood as _WeightedLikelihood
 from .optim import adam
 from .scale import standardised
 
@@ -280,30 +280,6 @@ def floored(std: Tensor) -> Tensor:
     moving = std[std > 0]
     floor = 0.01 * moving.median() if len(moving) else std.new_tensor(1.0)
     return std.clamp_min(float(floor))
-
-
-class _WeightedLikelihood(torch.autograd.Function):
-    """Gaussian likelihood, every term weighed by its own variance: (d² exp(-v) + v) stop(exp(v)), d = mean - target.
-
-    Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then stops
-    learning. So weighed (beta-NLL with beta = 1, Seitzer et al. 2022) the mean has the gradient of a squared error:
-    2 d, and v has exp(v) - d². Written out, since autograd takes three times as many passes.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, mean: Tensor, logvar: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Sum over members of the mean over rows and outputs, for tensors (M, N, D) and weights (D,)."""
-        difference, variance = mean - targets, logvar.exp()
-        squared = difference**2
-        ctx.save_for_backward(difference, variance - squared, weights / mean[0].numel())
-        return ((squared + logvar * variance) * weights).sum() / mean[0].numel()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        difference, of_logvar, weights = ctx.saved_tensors
-        scaled = gradient * weights
-        return difference * (2.0 * scaled), of_logvar * scaled, None, None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 def expectile_loss(difference: Tensor, expectile: float, *, reverse: bool = False) -> Tensor:
@@ -49,3 +51,27 @@ def polyak(target: nn.Module, source: nn.Module, rate: float) -> None:
     news: list[Tensor] = list(source.parameters())
     torch._foreach_mul_(averages, 1.0 - rate)
     torch._foreach_add_(averages, news, alpha=rate)
+
+
+class WeightedLikelihood(torch.autograd.Function):
+    """Gaussian likelihood, every term weighed by its own variance: (d² exp(-v) + v) stop(exp(v)), d = mean - target.
+
+    Plain maximum likelihood lets the variance explain what the mean has not learned yet, and the mean then stops
+    learning. So weighed (beta-NLL with beta = 1, Seitzer et al. 2022) the mean has the gradient of a squared error:
+    2 d, and v has exp(v) - d². Written out, since autograd takes three times as many passes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, mean: Tensor, logvar: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Sum over members of the mean over rows and outputs, for tensors (M, N, D) and weights (D,)."""
+        difference, variance = mean - targets, logvar.exp()
+        squared = difference**2
+        ctx.save_for_backward(difference, variance - squared, weights / mean[0].numel())
+        return ((squared + logvar * variance) * weights).sum() / mean[0].numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        difference, of_logvar, weights = ctx.saved_tensors
+        scaled = gradient * weights
+        return difference * (2.0 * scaled), of_logvar * scaled, None, None
