@@ -7,8 +7,11 @@ States within 15 cm of danger (by the cost function's margins, not in it) of a n
 process) and in every model. Of what is reached, `spread` is its deviation over the actions, in the simulator and in
 the model, and `correlation` that of the model's with the simulator's, both less their mean over the actions of a
 state; of the largest margin (m; cut at one spread, as the model holds it, elites' mean), of the speed ahead (m/s) and
-of half the heading's sine. `passes`: of the actions that meet no danger in the simulator, and of those that do, the
-share that the run's critic lets pass (a Q of at most the run's --recover). `--table FILE` prints a file's results.
+of half the heading's sine. `knows`: how well a model tells the actions that meet danger from those that do not, by the
+most danger that any elite sees on the way: the share of pairs of one each that it puts in order, of all (`overall`) and
+of those of one state (`within`); .5 is a guess. Of the run's critic, by its Q, likewise, and of the actions that meet
+no danger, and of those that do, the share that it lets pass (a Q of at most the run's --recover). `--table FILE` prints
+a file's results.
 """
 
 from __future__ import annotations
@@ -102,12 +105,14 @@ def _near(trained: Trained, env: gym.Env, cost: Any, seed: int) -> Iterator[Tens
 
 @torch.no_grad()
 def measured(trained: Trained, ways: Asked, dynamics: Dynamics) -> dict[str, Any]:
-    """Spreads and correlations of a model."""
+    """Spreads and correlations of a model, and what it knows of danger."""
     danger = Danger.of_model(load_cost_function(trained.task.cost_path, trained.task), dynamics)
     assert danger.spread is not None
     state = danger.state(ways.states.repeat_interleave(FAR, 0)).expand(len(dynamics.elites), -1, -1)
+    most = torch.full((len(ways.states) * FAR,), -torch.inf)
     for _ in range(STEPS):
         state = dynamics.follow(state, ways.actions.repeat(len(ways.states), 1))
+        most = torch.maximum(most, danger.imagined(state).amax(0))
     state = state.unflatten(1, (-1, FAR))
     end = ways.reached[:, :, -1]
     true = danger.state(end)
@@ -115,7 +120,7 @@ def measured(trained: Trained, ways: Asked, dynamics: Dynamics) -> dict[str, Any
     for name, (entry, place) in ENTRIES.items():
         at = next(e.start for e in trained.task.entries if e.name == entry) + place
         pairs[name] = end[..., at], state[..., at].mean(0)
-    return {
+    found: dict[str, Any] = {
         name: {
             "spread": round(float(one.std(1).mean()), 4),
             "modelled": round(float(other.std(1).mean()), 4),
@@ -123,6 +128,24 @@ def measured(trained: Trained, ways: Asked, dynamics: Dynamics) -> dict[str, Any
         }
         for name, (one, other) in pairs.items()
     }
+    return {**found, "knows": told_apart(most.view(-1, FAR), meets(trained, ways))}
+
+
+def meets(trained: Trained, ways: Asked) -> Tensor:
+    """Which actions (N, 16) meet danger in the simulator, by the cost function."""
+    return (load_cost_function(trained.task.cost_path, trained.task)(ways.reached) > 0).any(-1)
+
+
+def told_apart(danger: Tensor, unsafe: Tensor) -> dict[str, float]:
+    """How often the danger (N, 16) of an unsafe action is the larger: over all pairs, and over those of one state."""
+    both = [(d[u], d[~u]) for d, u in zip(danger, unsafe, strict=True) if u.any() and not u.all()]
+    within = [_larger(*pair) for pair in both]
+    overall = _larger(danger[unsafe], danger[~unsafe])
+    return {"overall": round(overall, 3), "within": round(float(np.mean(within)), 3)}
+
+
+def _larger(one: Tensor, other: Tensor) -> float:
+    return float(((one[:, None] > other).float() + 0.5 * (one[:, None] == other).float()).mean())
 
 
 def _margin(danger: Danger, states: Tensor) -> Tensor:
@@ -138,14 +161,14 @@ def passing(trained: Trained, ways: Asked) -> dict[str, Any]:
     assert learner is not None
     count = len(ways.states)
     q = learner.target.q(ways.states.repeat_interleave(FAR, 0), ways.actions.repeat(count, 1)).view(count, FAR)
-    cost = load_cost_function(trained.task.cost_path, trained.task)
-    clear = (cost(ways.reached) == 0).all(-1)
+    clear = ~meets(trained, ways)
     passes = (q <= trained.config.recover).float()
     return {
         "clear": int(clear.sum()),
         "of": clear.numel(),
         "clear pass": round(float(passes[clear].mean()), 3),
         "others pass": round(float(passes[~clear].mean()), 3),
+        "knows": told_apart(q, ~clear),
     }
 
 
@@ -157,7 +180,7 @@ def correlation(one: Tensor, other: Tensor) -> float:
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """A line for each model."""
-    head = ["task", "twin of", "clear actions that its critic lets pass", "others", "model"]
+    head = ["task", "twin of", "its critic: clear actions pass", "others", "knows", "model", "knows: overall", "within"]
     head += [f"{name}: {what}" for name in ("margin", *ENTRIES) for what in ("spread", "correlation")]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for one in results:
@@ -171,8 +194,14 @@ def markdown(results: list[dict[str, Any]]) -> str:
                 )
             ]
             critic = [f"{one['critic'][f'{which} pass']:.0%}" for which in ("clear", "others")]
-            lines.append(f"| {' | '.join([one['task'], one['run'], *critic, name, *cells])} |")
+            critic.append(_knows(one["critic"], "overall"))
+            knows = [_knows(row, which) for which in ("overall", "within")]
+            lines.append(f"| {' | '.join([one['task'], one['run'], *critic, name, *knows, *cells])} |")
     return "\n".join(lines)
+
+
+def _knows(row: dict[str, Any], which: str) -> str:
+    return f"{row['knows'][which]:.2f}" if "knows" in row else ""  # not asked before commit 93d7e96
 
 
 def main() -> None:

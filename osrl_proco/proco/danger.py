@@ -29,6 +29,7 @@ from .scale import deviation
 CostLabel = Callable[[Tensor], Tensor]
 
 WIDEST = 10.0  # spreads at which what a critic reads of a margin is cut
+NEARLY_CUT, FAR_BEYOND = 0.97, 1.5  # spreads; see `slopes_of_the_cut`
 EDGE = 1e-3  # the least danger of an unsafe state: at a margin of 0 the label still counts
 LOOKED_AT = 10_000  # states, at most, that say which slopes change
 
@@ -95,7 +96,7 @@ class Danger:
         """Let the model read the slopes that it was fitted with."""
         if dynamics.shape["slopes"]:
             self.changing = dynamics.changing
-            dynamics.reads = self.slopes
+            dynamics.reads = self.slopes_of_the_cut if dynamics.shape["chain"] else self.slopes
 
     @property
     def added(self) -> int:
@@ -133,6 +134,19 @@ class Danger:
     def slopes(self, states: Tensor) -> Tensor:
         """The changing slopes (..., S) of the model's states, in spreads of their margin."""
         return self.margins_and_slopes(self.observation(states))[1]
+
+    def slopes_of_the_cut(self, states: Tensor) -> Tensor:
+        """The same of the margins cut at one spread, as the model's states hold them: 0 where one is at the cut, or by
+        the observation far beyond. Else the least error of a margin at the cut would set it in motion."""
+        margins, found = self.margins_and_slopes(self.observation(states))
+        moves = (states[..., self.obs_dim :].abs() < NEARLY_CUT) & (margins.abs() < FAR_BEYOND)
+        return found * moves[..., self.owner]
+
+    @property
+    def owner(self) -> Tensor:
+        """Of which margin each changing slope is (S,)."""
+        assert self.changing is not None
+        return self.changing // self.obs_dim
 
     def margins_and_slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Margins (..., M), hardly cut, and changing slopes (..., S) of observations (..., obs_dim), in spreads."""

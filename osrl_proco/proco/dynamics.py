@@ -5,7 +5,6 @@ All members are computed in one batched matrix product per layer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,32 +22,14 @@ from ..core.tensors import load_tensors, save_tensors
 from ..data.split import runs_apart
 from ..data.transitions import Transitions
 from .losses import WeightedLikelihood as _WeightedLikelihood
+from .members import BatchedLinear, batched, member_by_member
 from .optim import adam
+from .rates import Rates
 from .scale import standardised
 
 JUMP = 5.0  # deviations of an entry's usual change at which its target is cut
 ROBUST = 0.2  # of the weight of everything else, what the margins have together with the robust loss
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
-
-
-class BatchedLinear(nn.Module):
-    """`members` linear layers side by side: (members, N, n_in) -> (members, N, n_out).
-
-    fast: whether products may be those of core/products.py, member by member.
-    """
-
-    fast = False
-
-    def __init__(self, members: int, n_in: int, n_out: int) -> None:
-        super().__init__()
-        # PETS and MOPO start at half this width; from there deep ensembles learn several times slower.
-        weight = nn.init.trunc_normal_(torch.empty(members, n_in, n_out), std=1.0 / math.sqrt(n_in))
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(members, 1, n_out))
-
-    def of(self, members: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Weights and biases of some members only, or of all."""
-        return (self.weight, self.bias) if members is None else (self.weight[members], self.bias[members])
 
 
 class Dynamics(nn.Module):
@@ -61,6 +42,7 @@ class Dynamics(nn.Module):
         obs_dim, act_dim: sizes of state and action; a state is an observation, or one with its margins (danger.py).
         margins: how many of the state's entries are margins, the last ones.
         slopes: how many slopes of the margins it reads beside state and action (danger.py); `reads` says what they are.
+        chain: whether margins change by the chain rule (rates.py), and the networks say what that leaves.
         hidden: width of each hidden layer.
         members: networks trained.
         elites: networks kept, those with the lowest held-out error.
@@ -84,6 +66,7 @@ class Dynamics(nn.Module):
         elites: int = 5,
         margins: int = 0,
         slopes: int = 0,
+        chain: bool = False,
     ) -> None:
         super().__init__()
         self.shape: dict[str, Any] = {
@@ -94,6 +77,7 @@ class Dynamics(nn.Module):
             "elites": elites,
             "margins": margins,
             "slopes": slopes,
+            "chain": chain,
         }
         self.obs_dim, self.members = obs_dim, members
         self.reads: Callable[[Tensor], Tensor] | None = None  # states (..., obs_dim) -> slopes (..., S)
@@ -108,6 +92,7 @@ class Dynamics(nn.Module):
             self.register_buffer("spread", torch.ones(margins))
         if slopes:
             self.register_buffer("changing", torch.arange(slopes))
+        self.rates = Rates(slopes, obs_dim - margins + act_dim) if chain else None
         self.register_buffer("elites", torch.arange(elites))
         self.register_buffer("input_mean", torch.zeros(sizes[0]))
         self.register_buffer("input_std", torch.ones(sizes[0]))
@@ -118,10 +103,10 @@ class Dynamics(nn.Module):
         """Take means and deviations of inputs and targets from `data` and their slopes (N, S), and what each output
         weighs in the loss.
 
-        Margins are measured in their usual change, jumps cut, and weigh together as much as everything else. robust:
-        all entries of the state are, and margins weigh a fifth of everything else. Where collisions and goals that
-        change make entries jump, and many margins jump with them, these jumps are otherwise what is learned, and how
-        an action moves the robot is not.
+        Margins are measured in their usual change, or what the chain rule usually leaves of it, jumps cut, and weigh
+        together as much as everything else. robust: all entries of the state are, and margins weigh a fifth of
+        everything else. Where collisions and goals that change make entries jump, and many margins jump with them,
+        these jumps are otherwise what is learned, and how an action moves the robot is not.
         """
         for name, parts in (("input", self._input_parts(data, slopes)), ("target", self._target_parts(data))):
             means, stds = zip(*((part.mean(0), part.std(0)) for part in parts), strict=True)
@@ -133,8 +118,12 @@ class Dynamics(nn.Module):
             self.output_weights[self.obs_dim - margins : self.obs_dim] = (ROBUST if robust else 1.0) * others / margins
             self.output_weights /= self.output_weights.mean()
         self.cut = slice(0 if robust else self.obs_dim - margins, self.obs_dim)
+        rule = self._fit_rates(data, slopes)
         for column in range(self.cut.start, self.obs_dim):
-            usual = _usual(data.next_observations[:, column] - data.observations[:, column])
+            change = data.next_observations[:, column] - data.observations[:, column]
+            if rule is not None and column >= self.obs_dim - margins:
+                change -= rule[:, column - self.obs_dim]
+            usual = _usual(change)
             self.target_mean[column] = 0.0
             self.target_std[column] = torch.where(usual > 1e-6, usual, self.target_std[column])
 
@@ -150,10 +139,41 @@ class Dynamics(nn.Module):
             yield after - now
         yield data.rewards[:, None]
 
-    def targets(self, data: Transitions) -> Tensor:
-        """Standardised targets (N, obs_dim + 1): the change of the observation, and the reward. An entry of `cut` that
-        jumps counts as `JUMP` at most, or the few jumps would be all that is learned of it."""
-        change = torch.cat([data.next_observations - data.observations, data.rewards[:, None]], 1)
+    def _fit_rates(self, data: Transitions, slopes: Tensor | None) -> Tensor | None:
+        """Fit the chain rule to all changes of margins but jumps; what it says of each (N, M)."""
+        if self.rates is None or slopes is None:
+            return None
+        now, after = (x[:, self.obs_dim - self.shape["margins"] :] for x in (data.observations, data.next_observations))
+        usual = torch.stack([_usual(one) for one in (after - now).unbind(1)])
+        x = self._moving(self.standard_inputs(data.observations, data.actions, slopes))
+        self.rates.fit(x, slopes, self._owner, after - now, (after - now).abs() < JUMP * usual)
+        return self.rates(x, slopes, self._owner, now.shape[1])
+
+    @property
+    def _owner(self) -> Tensor:
+        """Of which margin each slope is (slopes,)."""
+        return self.changing // (self.obs_dim - self.shape["margins"])
+
+    def _moving(self, inputs: Tensor) -> Tensor:
+        """Observation and action (..., obs_dim - margins + act_dim) among standardised inputs."""
+        margins = slice(self.obs_dim - self.shape["margins"], self.obs_dim)
+        return torch.cat([inputs[..., : margins.start], inputs[..., margins.stop :][..., : self.shape["act_dim"]]], -1)
+
+    def by_rule(self, inputs: Tensor, slopes: Tensor | None) -> Tensor | None:
+        """What the chain rule says that changes of states (..., obs_dim), of their standardised inputs and slopes: 0
+        but for margins; None where no rule is asked."""
+        if self.rates is None or slopes is None:
+            return None
+        margins = self.shape["margins"]
+        return F.pad(self.rates(self._moving(inputs), slopes, self._owner, margins), (self.obs_dim - margins, 0))
+
+    def targets(self, data: Transitions, rule: Tensor | None = None) -> Tensor:
+        """Standardised targets (N, obs_dim + 1): the change of the observation less what the `rule` says of it, and the
+        reward. An entry of `cut` that jumps counts as `JUMP` at most, or the few jumps would be all that is learned."""
+        change = data.next_observations - data.observations
+        if rule is not None:
+            change = change - rule
+        change = torch.cat([change, data.rewards[:, None]], 1)
         found = (change - self.target_mean) / self.target_std
         found[:, self.cut] = found[:, self.cut].clamp(-JUMP, JUMP)
         return found
@@ -174,9 +194,9 @@ class Dynamics(nn.Module):
         """Mean and log-variance (M, N, obs_dim + 1) of the standardised targets, for standardised inputs (M, N, in)."""
         layers = [layer.of(members) for layer in self.layers]
         if self.layers[0].fast and inputs.shape[1] * layers[len(layers) // 2][0][0].numel() >= LEAST:
-            x = _member_by_member(inputs, layers, linear)
+            x = member_by_member(inputs, layers, linear)
         else:
-            x = _batched(inputs, layers)
+            x = batched(inputs, layers)
         mean, logvar = x.chunk(2, dim=-1)
         logvar = self.max_logvar - F.softplus(self.max_logvar - logvar)
         logvar = self.min_logvar + F.softplus(logvar - self.min_logvar)
@@ -187,7 +207,9 @@ class Dynamics(nn.Module):
 
         Returns next observations (elites, N, obs_dim) and rewards (elites, N): samples, or means without `noise`.
         """
-        inputs = self.standard_inputs(observations, actions, self.slopes(observations))
+        slopes = self.slopes(observations)
+        inputs = self.standard_inputs(observations, actions, slopes)
+        rule = self.by_rule(inputs, slopes)
         inputs = inputs.expand(len(self.elites), *inputs.shape)
         if noise:
             mean, logvar = self.distribution(inputs, self.elites)
@@ -195,12 +217,16 @@ class Dynamics(nn.Module):
         else:
             mean = self._mean(inputs)
         outputs = mean * self.target_std + self.target_mean
-        return observations + outputs[..., :-1], outputs[..., -1]
+        change = outputs[..., :-1] if rule is None else outputs[..., :-1] + rule
+        return observations + change, outputs[..., -1]
 
     def follow(self, states: Tensor, actions: Tensor) -> Tensor:
         """Where each elite expects its own state (elites, N, obs_dim) to go under actions (N, act_dim)."""
-        inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape), self.slopes(states))
-        return states + (self._mean(inputs) * self.target_std + self.target_mean)[..., :-1]
+        slopes = self.slopes(states)
+        inputs = self.standard_inputs(states, actions.expand(len(self.elites), *actions.shape), slopes)
+        change = (self._mean(inputs) * self.target_std + self.target_mean)[..., :-1]
+        rule = self.by_rule(inputs, slopes)
+        return states + (change if rule is None else change + rule)
 
     def _mean(self, inputs: Tensor) -> Tensor:
         """The elites' means (elites, N, obs_dim + 1) of the standardised targets, for standardised inputs (elites, N,
@@ -209,9 +235,9 @@ class Dynamics(nn.Module):
         weight, bias = layers[-1]
         layers[-1] = weight[..., : self.obs_dim + 1], bias[..., : self.obs_dim + 1]
         if inputs.device.type != "cpu" or inputs.shape[1] < SMALL:
-            return _batched(inputs, layers)
+            return batched(inputs, layers)
         product = linear if self.layers[0].fast else F.linear
-        return torch.cat([_member_by_member(rows, layers, product) for rows in inputs.split(BLOCK, 1)], 1)
+        return torch.cat([member_by_member(rows, layers, product) for rows in inputs.split(BLOCK, 1)], 1)
 
     def save(self, path: Path, **about: Any) -> None:
         """Write the model and what it was fitted on (`about`) to `path`, whole or not at all."""
@@ -238,27 +264,6 @@ class Dynamics(nn.Module):
         except Exception as error:  # whatever a stranger's file can hold
             raise UserError(f"{path}: not a dynamics model of osrl-proco ({first_line(error)})") from None
         return model.requires_grad_(False).eval(), about
-
-
-def _batched(inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """The networks' outputs (M, N, out), all networks in one product per layer."""
-    x = inputs
-    for i, (weight, bias) in enumerate(layers):
-        x = torch.baddbmm(bias, F.silu(x) if i else x, weight)
-    return x
-
-
-def _member_by_member(
-    inputs: Tensor, layers: Sequence[tuple[Tensor, Tensor]], product: Callable[[Tensor, Tensor, Tensor], Tensor]
-) -> Tensor:
-    """The networks' outputs (M, N, out), one network after the other: what one needs stays in the processor's cache."""
-    apart = [zip(weight.unbind(0), bias.squeeze(1).unbind(0), strict=True) for weight, bias in layers]
-    outputs = []
-    for x, *own in zip(inputs, *apart, strict=True):
-        for i, (weight, bias) in enumerate(own):
-            x = product(F.silu(x) if i else x, weight.t(), bias)
-        outputs.append(x)
-    return torch.stack(outputs)
 
 
 def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:
@@ -344,9 +349,9 @@ def fit(
         for start in range(0, len(train) - batch_size + 1, batch_size):
             rows = train[shuffled[:, start : start + batch_size]]
             batch, read = data.index(rows.reshape(-1)), None if slopes is None else slopes[rows.reshape(-1)]
-            inputs = model.standard_inputs(batch.observations, batch.actions, read).view(*rows.shape, -1)
-            targets = model.targets(batch).view(*rows.shape, -1)
-            mean, logvar = model.distribution(inputs)
+            inputs = model.standard_inputs(batch.observations, batch.actions, read)
+            targets = model.targets(batch, model.by_rule(inputs, read)).view(*rows.shape, -1)
+            mean, logvar = model.distribution(inputs.view(*rows.shape, -1))
             weighted = _WeightedLikelihood.apply(mean, logvar, targets, model.output_weights)
             loss = weighted + 0.01 * (model.max_logvar.sum() - model.min_logvar.sum())
             optimizer.zero_grad(set_to_none=True)
@@ -380,7 +385,9 @@ def _holdout_error(
     total = torch.zeros(model.members, device=held.device)
     for rows in held.split(chunk):
         batch = data.index(rows)
-        inputs = model.standard_inputs(batch.observations, batch.actions, None if slopes is None else slopes[rows])
+        read = None if slopes is None else slopes[rows]
+        inputs = model.standard_inputs(batch.observations, batch.actions, read)
+        targets = model.targets(batch, model.by_rule(inputs, read))
         mean, _ = model.distribution(inputs.expand(model.members, -1, -1))
-        total += ((mean - model.targets(batch)) ** 2 * model.output_weights).mean(2).sum(1)
+        total += ((mean - targets) ** 2 * model.output_weights).mean(2).sum(1)
     return total / len(held)

@@ -176,6 +176,9 @@ class ProcoConfig(RunConfig):
     # Dynamics model: robust: no entry's jumps count, and margins weigh a fifth of the rest; plain: margins' jumps alone
     # do not, and they weigh as much as the rest (the paper's where there are no margins)
     dynamics_loss: str = "plain"
+    # Dynamics model: slopes: margins change by the chain rule, as their slopes say, and the networks tell what that
+    # leaves; networks: they tell all
+    dynamics_margins: str = "networks"
     # Dynamics model: passes without progress before it stops
     dynamics_patience: int = 5
     # Rollouts (C.3): updates between them, E

@@ -29,7 +29,14 @@ from .config import ProcoConfig
 TABLES = ("metrics.csv", "eval.csv", "heldout.csv")
 # What runs did by settings that came later, of every algorithm and of one.
 BEFORE: dict[str, dict[str, Any]] = {
-    "any": {"hold": 1, "recover": None, "recover_where": "action", "cuda_graph": False, "dynamics_loss": "plain"},
+    "any": {
+        "hold": 1,
+        "recover": None,
+        "recover_where": "action",
+        "cuda_graph": False,
+        "dynamics_loss": "plain",
+        "dynamics_margins": "networks",
+    },
     **{algo: {"standardise": False} for algo in ("fisor", "lspc", "caps")},
 }
 

@@ -300,6 +300,7 @@ def _dynamics_key(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: D
     names = ("seed", "dynamics_hidden", "members", "elites", "dynamics_epochs", "dynamics_batch", "dynamics_lr")
     values = [getattr(config, n) for n in (*names, "dynamics_patience")]
     values += ["robust"] if config.dynamics_loss == "robust" else []
+    values += ["slopes"] if config.dynamics_margins == "slopes" else []
     margins = f" margins and slopes {rule.cost.sha256}" if danger.margins else ""
     return f"{prepared.fingerprint} {values}{margins}"
 
@@ -319,6 +320,7 @@ def fit_dynamics(config: ProcoConfig, data: Transitions, danger: Danger) -> tupl
             config.elites,
             margins=danger.added,
             slopes=len(danger.changing) if danger.changing is not None else 0,
+            chain=config.dynamics_margins == "slopes" and danger.margins,
         ).to(data.observations.device)
     if config.fast:
         speed_up([model])

@@ -54,6 +54,7 @@ _CHOICES = {
     "h_of": ("left", "reached"),
     "recover_where": ("action", "lost"),
     "dynamics_loss": ("plain", "robust"),
+    "dynamics_margins": ("networks", "slopes"),
     "compat": ("osrl", "fixed"),
     "ablation": (
         "none",
