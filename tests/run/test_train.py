@@ -252,6 +252,15 @@ def test_the_loss_of_the_dynamics_model_is_as_the_flag_says(tmp_path, robust):
     assert model.target_mean[2] == 0.0
 
 
+@pytest.mark.parametrize("label", ["margin", "observation"])
+def test_the_chain_rule_is_used_where_there_are_margins(tmp_path, label):
+    flags = ("--dynamics_margins", "slopes", "--label", label)
+    train(tmp_path, "--task", "OfflinePointRobot-v0", *flags, steps=1)
+    model, _ = Dynamics.load(tmp_path / "checkpoint" / "dynamics.pt")
+    assert model.shape["chain"] is (label == "margin")
+    assert (model.rates is not None) == (label == "margin")
+
+
 def test_a_model_whose_margins_are_of_another_rule_is_refused(tmp_path, capsys):
     out, rule = str(tmp_path / "m.pt"), tmp_path / "rule.py"
     rule.write_text('def cost(obs):\n    return obs["gap"][..., 0] <= 0.2\n')
