@@ -59,17 +59,6 @@ def test_ours_standardises_and_the_temperature_follows_h_max(algo, temperature):
     assert scales("--task", "PointGoal1", "--proco", "false")[0] is False
 
 
-def test_ours_models_margins_by_the_chain_rule_on_navigation_tasks_only():
-    def model(task, *flags):
-        config = settings.parse(["--algo", "fisor", "--task", task, *flags])
-        return config.dynamics_margins, config.dynamics_loss
-
-    networks = ("networks", "plain")
-    assert model("PointGoal1") == model("CarButton2", "--critic", "ours") == ("slopes", "robust")
-    assert model("PointGoal1", "--dynamics_margins", "networks", "--dynamics_loss", "plain") == networks
-    assert model("PointGoal1", "--critic", "paper") == model("HopperVelocity") == model("OfflineBrake") == networks
-
-
 @pytest.mark.parametrize(("algo", "h_max"), [("fisor", 3.0), ("caps", 1.0), ("bcql", 1.0)])
 def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
     def held(task, *flags):
