@@ -167,6 +167,12 @@ class Dynamics(nn.Module):
         margins = self.shape["margins"]
         return F.pad(self.rates(self._moving(inputs), slopes, self._owner, margins), (self.obs_dim - margins, 0))
 
+    @property
+    def left_by_rule(self) -> Tensor:
+        """What the chain rule usually leaves of a step's change (obs_dim,): 0 but for margins, and without the rule."""
+        margins = self.shape["margins"] if self.rates is not None else 0
+        return F.pad(self.target_std[self.obs_dim - margins : self.obs_dim], (self.obs_dim - margins, 0))
+
     def targets(self, data: Transitions, rule: Tensor | None = None) -> Tensor:
         """Standardised targets (N, obs_dim + 1): the change of the observation less what the `rule` says of it, and the
         reward. An entry of `cut` that jumps counts as `JUMP` at most, or the few jumps would be all that is learned."""

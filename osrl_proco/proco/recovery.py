@@ -7,7 +7,8 @@ learned of actions all over the action space, in imagination, and so can choose 
            the lowest Q_h,
 
 the last of which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and
-whoever takes another in every step goes nowhere.
+whoever takes another in every step goes nowhere. Or, in place of the last, the one that is the least dangerous in the
+dynamics model (ways.py), kept to likewise.
 
 With --hold an action is judged as if it went on for K steps, but acts for one. So a policy of few actions is sent back
 from danger that it would have passed by, and then stands before it. `where="lost"` lets any action stand where also
@@ -29,12 +30,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .feasibility import FeasibilityLearner
+from .ways import Ways
 
 if TYPE_CHECKING:
     from ..algorithms.agent import Policy
 
 FAR = 16  # actions tried beside the policy's
 WITHIN = 0.1  # of the lowest Q: as good
+AS_SAFE = 0.02  # of the least danger in the model: as good
 
 
 @cache
@@ -52,12 +55,19 @@ class Recovering:
         policy: what acts where its action's Q is at most `above`.
         learner: of the feasibility critic.
         where: "action": its action gives way wherever its Q is above `above`; "lost": only where V is, too.
+        ways: where no action passes, says which is the safest; None: their Q does.
     """
 
     def __init__(
-        self, policy: Policy, learner: FeasibilityLearner, above: float, max_action: float, where: str = "action"
+        self,
+        policy: Policy,
+        learner: FeasibilityLearner,
+        above: float,
+        max_action: float,
+        where: str = "action",
+        ways: Ways | None = None,
     ) -> None:
-        self._policy, self._learner, self._lost = policy, learner, where == "lost"
+        self._policy, self._learner, self._lost, self._ways = policy, learner, where == "lost", ways
         self._above, self._max_action = above, max_action
         self._kept = torch.zeros(0, dtype=torch.long)  # (rows,): the action tried that each keeps to; 0, its own: none
 
@@ -80,19 +90,28 @@ class Recovering:
         q = self._learner.target.q(repeated, tried.flatten(0, 1)).view(count, FAR + 1)
         self._kept = pad(self._kept.to(own.device), (0, max(0, count - len(self._kept))))
         kept, row = self._kept[:count], torch.arange(count, device=own.device)
-        lowest, safest = q.min(1)
-        still = (kept > 0) & (q[row, kept] <= lowest + WITHIN)
         passing = q <= self._above
         if self._lost:
             passing[:, 0] |= self._learner.critic.value(observations) <= self._above
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
+        danger, as_good = q, WITHIN
+        none = torch.nonzero(~passing.any(1)).squeeze(1)
+        if self._ways is not None and len(none):
+            danger = q.index_put((none,), self._ways(observations[none], tried[none]))
+            as_good = AS_SAFE
+        least, safest = danger.min(1)
+        still = (kept > 0) & (danger[row, kept] <= least + as_good)
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
         self._kept[:count] = chosen
         return tried[row, chosen]
 
 
 def recovering(
-    make: Callable[[], Policy], learner: FeasibilityLearner | None, config: Any, max_action: float
+    make: Callable[[], Policy],
+    learner: FeasibilityLearner | None,
+    config: Any,
+    max_action: float,
+    ways: Ways | None = None,
 ) -> Callable[[], Policy]:
     """`make`, what it makes with a way back; unchanged where there is no critic, or no threshold in `config.recover`.
 
@@ -101,4 +120,4 @@ def recovering(
     above = config.recover
     if learner is None or above is None:
         return make
-    return lambda: Recovering(make(), learner, above, max_action, config.recover_where)
+    return lambda: Recovering(make(), learner, above, max_action, config.recover_where, ways)

@@ -18,6 +18,7 @@ from ..evaluation.heldout import HeldOut, measure
 from ..proco.feasibility import out_of_range
 from ..proco.recovery import recovering
 from ..proco.source import FeasibilityData
+from ..proco.ways import Ways
 from .config import ProcoConfig
 from .fit import Callback, Fit, require_finite
 from .folder import RunFolder
@@ -126,9 +127,16 @@ class Evaluate(Callback):
     name = "evaluate"
 
     def __init__(
-        self, config: ProcoConfig, folder: RunFolder, prepared: Prepared, device: str, loggers: Sequence[Any]
+        self,
+        config: ProcoConfig,
+        folder: RunFolder,
+        prepared: Prepared,
+        device: str,
+        loggers: Sequence[Any],
+        ways: Ways | None,
     ) -> None:
         self.config, self.folder, self.prepared, self.device, self.loggers = config, folder, prepared, device, loggers
+        self.ways = ways
 
     def after(self, fit: Fit, info: Info) -> None:
         every = self.config.eval_every
@@ -140,7 +148,7 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         task, scale = self.prepared.task, self.prepared.scale
-        policy = recovering(agent.policy, agent.feasibility, self.config, self.prepared.max_action)
+        policy = recovering(agent.policy, agent.feasibility, self.config, self.prepared.max_action, self.ways)
         runs = evaluate(
             scale.policy(policy) if scale else policy,
             task,

@@ -153,6 +153,9 @@ class ProcoConfig(RunConfig):
     recover: Optional[float] = None
     # With --recover: action: wherever an action's Q is above it; lost: only where V is above it, too
     recover_where: str = "action"
+    # With --recover: where no action passes, that of the lowest Q acts (critic), or that which is the least dangerous
+    # in the dynamics model when held (model)
+    recover_by: str = "critic"
     # tau of eq. 12, in (0.5, 1)
     expectile: float = 0.9
     # How eq. 8 is made conservative: any elite labels (label), or also the worst elite's value (max)

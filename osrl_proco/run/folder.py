@@ -33,6 +33,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "hold": 1,
         "recover": None,
         "recover_where": "action",
+        "recover_by": "critic",
         "cuda_graph": False,
         "dynamics_loss": "plain",
         "dynamics_margins": "networks",

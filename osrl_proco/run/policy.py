@@ -19,10 +19,12 @@ from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.lookahead import LookAhead
 from ..proco.reads import Reads
 from ..proco.recovery import recovering
+from ..proco.source import SourceSettings
+from ..proco.ways import Ways
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
-from .prepare import resolve_device
+from .prepare import resolve_device, ways_of
 from .settings import parse
 from .train import MISFIT
 
@@ -38,7 +40,8 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Trained:
-    """An agent with its trained weights, and the run it comes from. `ahead`: where its policy looks ahead."""
+    """An agent with its trained weights, and the run it comes from. `ahead`: where its policy looks ahead; `ways`:
+    where it asks the model for its way back."""
 
     agent: Agent
     config: ProcoConfig
@@ -49,6 +52,7 @@ class Trained:
     max_action: float
     scale: ActionScale | None = None
     ahead: Ahead | None = None
+    ways: Ways | None = None
 
     def policy(self) -> Policy:
         """What acts, in the task's own action bounds."""
@@ -56,7 +60,7 @@ class Trained:
         return make()
 
     def _inner(self) -> Policy:
-        policy = recovering(self.agent.policy, self.agent.feasibility, self.config, self.max_action)()
+        policy = recovering(self.agent.policy, self.agent.feasibility, self.config, self.max_action, self.ways)()
         if self.ahead is None:
             return policy
         return LookAhead(
@@ -115,22 +119,31 @@ def load_policy(
     agent.train(False)
     if config.fast:
         agent.speed_up()
-    ahead = _ahead(folder, task, problem, lookahead, dynamics) if lookahead else None
-    return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead)
+    asks = config.proco and config.recover is not None and config.recover_by == "model"
+    asks = asks and SourceSettings.of(config).model_share > 0
+    ahead = ways = None
+    if lookahead or asks:
+        file = dynamics or (config.dynamics if not folder.dynamics.is_file() else None)
+        model, danger = _model(folder, task, problem, file, "--lookahead" if lookahead else "--recover_by model")
+        ahead = Ahead(lookahead, model, danger) if lookahead else None
+        ways = ways_of(config, model, _cost(folder, task)) if asks else None
+    return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead, ways)
 
 
-def _ahead(folder: RunFolder, task: Task, problem: Problem, steps: int, file: str | Path | None) -> Ahead:
+def _model(
+    folder: RunFolder, task: Task, problem: Problem, file: str | Path | None, asked: str
+) -> tuple[Dynamics, Danger]:
     path = Path(file) if file is not None else folder.dynamics
     if file is None and not path.is_file():
         raise UserError(
-            f"--lookahead: {folder.path} has no dynamics model; fit one: osrl-proco dynamics fit --task {task.id} "
+            f"{asked}: {folder.path} has no dynamics model; fit one: osrl-proco dynamics fit --task {task.id} "
             "--out FILE, and give it: --dynamics FILE"
         )
     dynamics, _ = Dynamics.load(path, problem.device)
     danger = Danger.of_model(_cost(folder, task), dynamics)
     if (danger.obs_dim, dynamics.shape["act_dim"]) != (problem.obs_dim, problem.act_dim):
         raise UserError(f"{path}: a model of another task (sizes {dynamics.shape}, {task.id} has {problem.obs_dim})")
-    return Ahead(steps, dynamics, danger)
+    return dynamics, danger
 
 
 def _cost(folder: RunFolder, task: Task) -> CostFunction:

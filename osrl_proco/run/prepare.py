@@ -33,6 +33,7 @@ from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics, fit
 from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings
+from ..proco.ways import Ways
 from ..tasks.task import Task
 from .config import ProcoConfig
 
@@ -285,6 +286,13 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
     model, errors = fit_dynamics(config, data, danger)
     save_dynamics(model, file, config, rule, danger, errors, key=key)
     return model
+
+
+def ways_of(config: ProcoConfig, model: Dynamics | None, cost: CostFunction) -> Ways | None:
+    """What the way back asks where no action passes; None where that is the critic alone."""
+    if model is None or config.recover is None or config.recover_by == "critic":
+        return None
+    return Ways(model, Danger.of_model(cost, model), config.hold)
 
 
 def save_dynamics(

@@ -24,12 +24,23 @@ from ..core.random import Streams, drawing_from
 from ..core.state import optimizers_of
 from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings, relabelled
+from ..proco.ways import Ways
 from ..tasks.task import load_task, task_file
 from .callbacks import Evaluate, Log, MeasureHeldOut, Refresh, Save
 from .config import ProcoConfig
 from .fit import Callback, Fit
 from .folder import RunFolder, commit, versions
-from .prepare import Prepared, Rule, cost_function, danger_of, dynamics_model, prepare, reads_of, resolve_device
+from .prepare import (
+    Prepared,
+    Rule,
+    cost_function,
+    danger_of,
+    dynamics_model,
+    prepare,
+    reads_of,
+    resolve_device,
+    ways_of,
+)
 
 MISFIT = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
@@ -71,15 +82,16 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
             folder.write_config(config)
         else:
             folder.create(config, _facts(config, prepared, rule, task_text), task_text, rule.text if rule else None)
-        source = None
+        source = ways = None
         if rule:
             danger = danger_of(config, prepared, rule)
             model = (
                 dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
             )
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
+            ways = ways_of(config, model, rule.cost)
         loggers = _fsrl_loggers(config, folder)
-        callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads)
+        callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads, ways)
         batches = source.sampler(sampler) if source else sampler
         fit = Fit(agent, batches, streams, config.update_steps, source, callbacks, update)
         if resume:
@@ -104,6 +116,7 @@ def _callbacks(
     loggers: list[Any],
     device: str,
     reads: Reads | None,
+    ways: Ways | None,
 ) -> list[Callback]:
     refresh = Refresh(source, config.rollout_every) if source is not None else None
     header = {
@@ -121,7 +134,7 @@ def _callbacks(
     if prepared.heldout is not None:
         evaluation = MeasureHeldOut(config, folder, prepared.heldout)
     else:
-        evaluation = Evaluate(config, folder, prepared, device, loggers)
+        evaluation = Evaluate(config, folder, prepared, device, loggers, ways)
     return [
         *([refresh] if refresh else []),
         Log(folder, config.log_every, loggers, refresh, config.h_max if config.proco else None),

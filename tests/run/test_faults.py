@@ -305,7 +305,10 @@ def test_runs_that_say_graded_true_or_false_and_nothing_of_hold_are_still_read(t
     config.write_text(config.read_text().replace("graded: none", f"graded: {graded}").replace("hold: 1\n", ""))
     config.write_text(config.read_text().replace("recover: null\n", "").replace("dynamics_loss: plain\n", ""))
     config.write_text(config.read_text().replace("dynamics_margins: networks\n", ""))
-    assert not {"hold", "recover", "dynamics_loss", "dynamics_margins"} & set(yaml.safe_load(config.read_text()))
+    config.write_text(config.read_text().replace("recover_by: critic\n", ""))
+    assert not {"hold", "recover", "recover_by", "dynamics_loss", "dynamics_margins"} & set(
+        yaml.safe_load(config.read_text())
+    )
     read = RunFolder(folder).read_config()
     assert read["graded"] == {"true": "all", "false": "none"}[graded]
     assert (read["hold"], read["recover"]) == (1, None)  # though --critic ours sets others on navigation tasks

@@ -18,6 +18,8 @@ from tiny import TINY, rows, timeless, train, weights
 from osrl_proco.cli import main
 from osrl_proco.proco.dynamics import Dynamics
 from osrl_proco.run import settings
+from osrl_proco.run.folder import RunFolder
+from osrl_proco.run.policy import load_policy
 
 
 @pytest.mark.parametrize("algo", ["bcql", "bearl", "cpq"])
@@ -259,6 +261,22 @@ def test_the_chain_rule_is_used_where_there_are_margins(tmp_path, label):
     model, _ = Dynamics.load(tmp_path / "checkpoint" / "dynamics.pt")
     assert model.shape["chain"] is (label == "margin")
     assert (model.rates is not None) == (label == "margin")
+
+
+def test_a_way_back_by_the_model_is_read_back_with_the_model(tmp_path, capsys):
+    folder, model = tmp_path / "run", tmp_path / "m.pt"
+    words = ["--task", "OfflineBrake-v0", "--critic", "ours", "--recover_by", "model", "--dynamics_margins", "slopes"]
+    train(folder, *words, steps=5)
+    assert load_policy(RunFolder(folder)).ways is not None
+    (folder / "checkpoint" / "dynamics.pt").rename(model)
+    assert main(["eval", "--path", str(folder), "--eval_episodes", "1"]) == 2
+    assert "--recover_by model" in capsys.readouterr().err
+    assert main(["eval", "--path", str(folder), "--eval_episodes", "1", "--dynamics", str(model)]) == 0
+    train(tmp_path / "off", *words[:-4], steps=5)
+    assert load_policy(RunFolder(tmp_path / "off")).ways is None
+    again = ["--critic", "ours", "--recover_by", "model", "--hold", "1"]
+    assert main(["train", "--logdir", str(tmp_path / "no"), "--model_share", "0", *again, *TINY]) == 2
+    assert "--recover_by model: needs the dynamics model" in capsys.readouterr().err
 
 
 def test_a_model_whose_margins_are_of_another_rule_is_refused(tmp_path, capsys):

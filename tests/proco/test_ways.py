@@ -1,0 +1,69 @@
+"""Ways in the dynamics model: what the way back asks where the critic lets no action pass."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from osrl_proco.proco.danger import Danger
+from osrl_proco.proco.recovery import FAR, Recovering, all_over
+from osrl_proco.proco.ways import Ways
+
+
+class Sliding:
+    """Two elites: a gap that an action closes by itself, and by twice itself; the state is (gap, margin)."""
+
+    elites = torch.arange(2)
+
+    def __init__(self, left=0.0):
+        self.left_by_rule = torch.tensor([0.0, left])
+
+    def follow(self, state, actions):
+        gap = state[..., :1] - torch.tensor([1.0, 2.0])[:, None, None] * actions
+        return torch.cat([gap, 1.0 - gap], -1)
+
+
+class Gap(Danger):
+    def __init__(self):
+        super().__init__(lambda x: x[..., 0] <= 1.0, 1, spread=torch.ones(1), graded="all", margins=True)
+
+    def state(self, observations):
+        return torch.cat([observations, 1.0 - observations], -1)
+
+
+def ways(gap, *actions, steps=3, left=0.0):
+    return Ways(Sliding(left), Gap(), steps)(torch.tensor([[gap]]), torch.tensor(actions)[None, :, None])[0].tolist()
+
+
+def test_an_action_is_as_dangerous_as_the_worst_elite_finds_its_way():
+    away, on, still = ways(1.5, -1.0, 0.2, 0.0)
+    assert away == pytest.approx(-1.0)  # -1, as far as danger goes
+    assert still == pytest.approx(-0.5)
+    # The second elite is at 1.1, .7 and .3: margins -.1, .3, .7.
+    assert on == pytest.approx(1.0 + 0.5 * (0.3 + 0.7) / 3)
+
+
+def test_margins_are_raised_at_every_step_by_what_the_rule_leaves():
+    assert ways(1.5, 0.0, left=0.1)[0] == pytest.approx(-(0.4 + 0.3 + 0.2) / 3)
+    assert ways(1.5, 0.0, left=0.3)[0] == pytest.approx(1.0 + 0.5 * (0.1 + 0.4) / 3)
+
+
+def test_where_no_action_passes_the_way_back_is_the_models_if_it_is_asked():
+    blind = SimpleNamespace(q=lambda observations, actions: torch.where(observations[:, 0] > 5.0, -1.0, 1.0))
+    learner = SimpleNamespace(target=blind, critic=None)
+
+    class Own:
+        def act(self, observations):
+            return torch.full((len(observations), 1), 0.5)
+
+    asked = Recovering(Own(), learner, 0.0, 1.0, ways=Ways(Sliding(), Gap(), 3))
+    at = torch.tensor([[1.2], [9.0], [0.9]])
+    acts = asked.act(at)[:, 0]
+    far = all_over(FAR, 1, 1.0)[:, 0]
+    assert acts[1] == 0.5  # the critic lets it pass
+    assert acts[0] < 0.0
+    assert acts[2] == far.min()
+    assert torch.equal(asked.act(at)[:, 0], acts)
+    assert Recovering(Own(), learner, 0.0, 1.0).act(at)[:, 0].tolist() == [0.5] * 3
