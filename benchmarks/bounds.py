@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from hits import KINDS, hits
+from hits import KINDS, hits, touches
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -33,20 +32,6 @@ from osrl_proco.run.policy import Trained, load_policy
 
 STEPS = 15
 NEAR = 0.2  # m
-
-
-def touches(env: gym.Env, action: np.ndarray, steps: int) -> int:
-    """Steps that touch something of so many of an action held in a copy of the simulator as it is now."""
-    child = os.fork()
-    if not child:
-        try:
-            os._exit(sum(env.step(action)[-1]["cost"] > 0 for _ in range(steps)))
-        finally:
-            os._exit(255)
-    found = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if not 0 <= found <= steps:
-        raise SystemExit("the copy of the simulator failed")
-    return found
 
 
 def chosen(env: gym.Env, own: np.ndarray, actions: np.ndarray, steps: int) -> np.ndarray:

@@ -94,20 +94,28 @@ def foreseen(dynamics: Dynamics, danger: Danger, path: Played, at: Tensor, steps
     return says
 
 
+def touches(env: gym.Env, action: np.ndarray, steps: int) -> int:
+    """Steps that touch something of so many of an action held in a copy of the simulator as it is now."""
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(sum(env.step(action)[-1]["cost"] > 0 for _ in range(steps)))
+        finally:
+            os._exit(255)
+    found = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not 0 <= found <= steps:
+        raise SystemExit("the copy of the simulator failed")
+    return found
+
+
 def clear(env: gym.Env, path: Played, seed: int, at: int, actions: Tensor) -> Tensor:
     """Which of the actions (N, act_dim), held for 15 steps from the state before step `at` on, touch nothing (N,)."""
     seen = env.reset(seed=seed)[0]
     for taken in path.actions[:at].numpy():
         seen = env.step(taken)[0]
     assert np.array_equal(np.float32(seen), path.observations[at].numpy()), "not the same episode"
-    found = []
-    for action in actions.numpy():
-        child = os.fork()  # a copy of the simulator as it is now
-        if not child:
-            ahead = range(min(APART, len(path.actions) - at))
-            os._exit(int(any(env.step(action)[-1]["cost"] > 0 for _ in ahead)))
-        found.append(os.waitpid(child, 0)[1] == 0)
-    return torch.tensor(found)
+    steps = min(APART, len(path.actions) - at)
+    return torch.tensor([touches(env, action, steps) == 0 for action in actions.numpy()])
 
 
 @torch.no_grad()

@@ -201,7 +201,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 
 def _knows(row: dict[str, Any], which: str) -> str:
-    return f"{row['knows'][which]:.2f}" if "knows" in row else ""  # not asked before commit 93d7e96
+    return f"{row['knows'][which]:.2f}" if "knows" in row else ""  # not asked before commit 4750856
 
 
 def main() -> None:

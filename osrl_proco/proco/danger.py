@@ -24,6 +24,7 @@ from torch import Tensor
 from ..costs import CostFunction
 from ..costs.language.robustness import robustness, slopes
 from .dynamics import Dynamics
+from .rates import owner
 from .scale import deviation
 
 CostLabel = Callable[[Tensor], Tensor]
@@ -140,13 +141,8 @@ class Danger:
         the observation far beyond. Else the least error of a margin at the cut would set it in motion."""
         margins, found = self.margins_and_slopes(self.observation(states))
         moves = (states[..., self.obs_dim :].abs() < NEARLY_CUT) & (margins.abs() < FAR_BEYOND)
-        return found * moves[..., self.owner]
-
-    @property
-    def owner(self) -> Tensor:
-        """Of which margin each changing slope is (S,)."""
         assert self.changing is not None
-        return self.changing // self.obs_dim
+        return found * moves[..., owner(self.changing, self.obs_dim)]
 
     def margins_and_slopes(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Margins (..., M), hardly cut, and changing slopes (..., S) of observations (..., obs_dim), in spreads."""

@@ -24,7 +24,7 @@ from ..data.transitions import Transitions
 from .losses import WeightedLikelihood as _WeightedLikelihood
 from .members import BatchedLinear, batched, member_by_member
 from .optim import adam
-from .rates import Rates
+from .rates import Rates, owner
 from .scale import standardised
 
 JUMP = 5.0  # deviations of an entry's usual change at which its target is cut
@@ -151,8 +151,7 @@ class Dynamics(nn.Module):
 
     @property
     def _owner(self) -> Tensor:
-        """Of which margin each slope is (slopes,)."""
-        return self.changing // (self.obs_dim - self.shape["margins"])
+        return owner(self.changing, self.obs_dim - self.shape["margins"])
 
     def _moving(self, inputs: Tensor) -> Tensor:
         """Observation and action (..., obs_dim - margins + act_dim) among standardised inputs."""

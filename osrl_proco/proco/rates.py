@@ -20,6 +20,12 @@ RIDGE = 1e-4  # of the regressors' mean square
 MOST, BLOCK = 20_000, 2_000  # rows that are regressed on, at most, and at a time
 
 
+def owner(changing: Tensor, entries: int) -> Tensor:
+    """Of which margin each slope is (S,), by its place among all: those of one margin by the `entries` entries of the
+    observation, then the next one's."""
+    return changing // entries
+
+
 class Rates(nn.Module):
     """w, for `slopes` slopes and `width` entries of observation and action together."""
 
@@ -29,15 +35,15 @@ class Rates(nn.Module):
         super().__init__()
         self.register_buffer("w", torch.zeros(slopes, width + 1))
 
-    def fit(self, x: Tensor, slopes: Tensor, owner: Tensor, changes: Tensor, counts: Tensor) -> None:
-        """Fit w to standardised observations and actions x (N, width), slopes (N, S), of margin `owner` (S,) each, and
+    def fit(self, x: Tensor, slopes: Tensor, whose: Tensor, changes: Tensor, counts: Tensor) -> None:
+        """Fit w to standardised observations and actions x (N, width), slopes (N, S), of margin `whose` (S,) each, and
         the margins' changes (N, M), where `counts` (N, M) and a slope is not 0. Of a margin with fewer such rows than
         unknowns w stays 0.
         """
         x = _with_one(x)
         self.w.zero_()
-        for margin in owner.unique().tolist():
-            own = torch.nonzero(owner == margin).squeeze(1)
+        for margin in whose.unique().tolist():
+            own = torch.nonzero(whose == margin).squeeze(1)
             rows = torch.nonzero(counts[:, margin] & (slopes[:, own] != 0).any(1)).squeeze(1)
             rows = rows[:: max(1, len(rows) // MOST)]
             size = len(own) * x.shape[1]
@@ -51,9 +57,9 @@ class Rates(nn.Module):
             square.diagonal().add_(RIDGE * float(square.diagonal().mean()))
             self.w[own] = torch.linalg.solve(square, product).view(len(own), -1).float()
 
-    def forward(self, x: Tensor, slopes: Tensor, owner: Tensor, margins: int) -> Tensor:
+    def forward(self, x: Tensor, slopes: Tensor, whose: Tensor, margins: int) -> Tensor:
         """Changes (..., margins) for x (..., width) and slopes (..., S)."""
-        return (slopes * (_with_one(x) @ self.w.T)) @ F.one_hot(owner, margins).to(x.dtype)
+        return (slopes * (_with_one(x) @ self.w.T)) @ F.one_hot(whose, margins).to(x.dtype)
 
 
 def _with_one(x: Tensor) -> Tensor:

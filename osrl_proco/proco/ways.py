@@ -31,8 +31,8 @@ class Ways:
         count, held = actions.shape[1], actions.flatten(0, 1)
         state = self._danger.state(observations.repeat_interleave(count, 0))
         state = state.expand(len(self._dynamics.elites), -1, -1)
-        found = []
+        found, left = [], self._dynamics.left_by_rule
         for step in range(1, self._steps + 1):
             state = self._dynamics.follow(state, held)
-            found.append(self._danger.imagined(state + step * self._dynamics.left_by_rule).amax(0))
+            found.append(self._danger.imagined(state + step * left).amax(0))
         return along(torch.stack(found, 1)).view(-1, count)

@@ -19,12 +19,11 @@ from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.lookahead import LookAhead
 from ..proco.reads import Reads
 from ..proco.recovery import recovering
-from ..proco.source import SourceSettings
 from ..proco.ways import Ways
 from ..tasks.task import Task, load_task
 from .config import ProcoConfig
 from .folder import RunFolder
-from .prepare import resolve_device, ways_of
+from .prepare import asks_the_model, resolve_device
 from .settings import parse
 from .train import MISFIT
 
@@ -119,14 +118,13 @@ def load_policy(
     agent.train(False)
     if config.fast:
         agent.speed_up()
-    asks = config.proco and config.recover is not None and config.recover_by == "model"
-    asks = asks and SourceSettings.of(config).model_share > 0
+    asks = asks_the_model(config)
     ahead = ways = None
     if lookahead or asks:
         file = dynamics or (config.dynamics if not folder.dynamics.is_file() else None)
         model, danger = _model(folder, task, problem, file, "--lookahead" if lookahead else "--recover_by model")
         ahead = Ahead(lookahead, model, danger) if lookahead else None
-        ways = ways_of(config, model, _cost(folder, task)) if asks else None
+        ways = Ways(model, danger, config.hold) if asks else None
     return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead, ways)
 
 

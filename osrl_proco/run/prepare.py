@@ -33,7 +33,6 @@ from ..proco.danger import Danger
 from ..proco.dynamics import Dynamics, fit
 from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings
-from ..proco.ways import Ways
 from ..tasks.task import Task
 from .config import ProcoConfig
 
@@ -288,11 +287,10 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
     return model
 
 
-def ways_of(config: ProcoConfig, model: Dynamics | None, cost: CostFunction) -> Ways | None:
-    """What the way back asks where no action passes; None where that is the critic alone."""
-    if model is None or config.recover is None or config.recover_by == "critic":
-        return None
-    return Ways(model, Danger.of_model(cost, model), config.hold)
+def asks_the_model(config: ProcoConfig) -> bool:
+    """Whether a run's way back asks its dynamics model where no action passes."""
+    asked = config.proco and config.recover is not None and config.recover_by == "model"
+    return asked and SourceSettings.of(config).model_share > 0
 
 
 def save_dynamics(

@@ -22,6 +22,7 @@ from ..core.files import read_text
 from ..core.graph import Captured, CudaGraph
 from ..core.random import Streams, drawing_from
 from ..core.state import optimizers_of
+from ..proco.danger import Danger
 from ..proco.reads import Reads
 from ..proco.source import FeasibilityData, SourceSettings, relabelled
 from ..proco.ways import Ways
@@ -33,13 +34,13 @@ from .folder import RunFolder, commit, versions
 from .prepare import (
     Prepared,
     Rule,
+    asks_the_model,
     cost_function,
     danger_of,
     dynamics_model,
     prepare,
     reads_of,
     resolve_device,
-    ways_of,
 )
 
 MISFIT = (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError)
@@ -89,7 +90,8 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
                 dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
             )
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
-            ways = ways_of(config, model, rule.cost)
+            if model is not None and asks_the_model(config):
+                ways = Ways(model, Danger.of_model(rule.cost, model), config.hold)
         loggers = _fsrl_loggers(config, folder)
         callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads, ways)
         batches = source.sampler(sampler) if source else sampler
