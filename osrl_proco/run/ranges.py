@@ -98,8 +98,11 @@ def check(config: ProcoConfig) -> None:
         raise UserError("--conservative_backup max: needs the dynamics model; give --model_share above 0")
     if config.hold > 1:
         _check_hold(config)
-    if config.recover_by == "model" and config.model_share == 0:
-        raise UserError("--recover_by model: needs the dynamics model; give --model_share above 0")
+    if config.recover_by == "model" and config.proco:
+        if config.model_share == 0:
+            raise UserError("--recover_by model: needs the dynamics model; give --model_share above 0")
+        if config.recover is None:
+            raise UserError("--recover_by model: there is no way back; give --recover a threshold, or --critic ours")
     if config.recover is not None and not -1 < config.recover < config.h_max:
         raise UserError(f"--recover: {config.recover} must lie between -1, the lowest Q, and --h_max {config.h_max:g}")
 

@@ -277,6 +277,8 @@ def test_a_way_back_by_the_model_is_read_back_with_the_model(tmp_path, capsys):
     again = ["--critic", "ours", "--recover_by", "model", "--hold", "1"]
     assert main(["train", "--logdir", str(tmp_path / "no"), "--model_share", "0", *again, *TINY]) == 2
     assert "--recover_by model: needs the dynamics model" in capsys.readouterr().err
+    assert main(["train", "--logdir", str(tmp_path / "no"), "--critic", "paper", "--recover_by", "model", *TINY]) == 2
+    assert "--recover_by model: there is no way back" in capsys.readouterr().err
 
 
 def test_a_model_whose_margins_are_of_another_rule_is_refused(tmp_path, capsys):
