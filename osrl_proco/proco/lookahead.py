@@ -1,9 +1,9 @@
 """Look before acting: a trained policy's actions tried in the dynamics model first. Ours, not the paper's.
 
 The policy's action stands if, after it, there is still a way to stay out of danger: any of several actions, held for K
-steps in every elite of the model. Where there is none, it is too late for the policy's action, and of the actions that
-stay out of danger from here on the one most like it acts; where none does, the one of least danger on the way, which
-is the one that leaves it fastest. Danger on the way is the largest over elites.
+steps in every elite of the model (ways.py). Where there is none, it is too late for the policy's action, and of the
+actions that stay out of danger from here on the one most like it acts; where none does, the one of least danger on the
+way, which is the one that leaves it fastest, and the policy's own if it is as good.
 
 So K must reach as far as it takes to stop. (Model predictive shielding, Bastani and Li 2021, with constant actions for
 its backup policy.)
@@ -19,7 +19,8 @@ from torch import Tensor
 from ..core.random import RowNoise
 from .danger import Danger
 from .dynamics import Dynamics
-from .recovery import all_over
+from .recovery import AS_SAFE, all_over
+from .ways import Ways
 
 NEAR, FAR = 5, 10  # actions near the policy's own, and all over the action space
 CANDIDATES = 1 + NEAR + FAR
@@ -45,7 +46,7 @@ class LookAhead:
         device: torch.device | str = "cpu",
     ) -> None:
         self._policy, self._dynamics, self._danger = policy, dynamics, danger
-        self._steps, self._max_action = steps, max_action
+        self._ways, self._max_action = Ways(dynamics, danger, steps), max_action
         self._noise = RowNoise(device)
         self._breadth = torch.linspace(0.1, 0.5, NEAR, device=device)[:, None]
 
@@ -69,7 +70,7 @@ class LookAhead:
         after = self._dynamics.follow(now, own)
         harmless = self._danger.imagined(after).amax(0) <= 0
         # Mostly the first two ways back are enough: the action itself, and none.
-        stands = harmless & (self._judge(after, held[:, :2])[0] <= 0).any(1)
+        stands = harmless & (self._ways.after(after, held[:, :2]) <= 0).any(1)
         if not stands.all():
             open_ = torch.nonzero(~stands).squeeze(1)
             instead = self._instead(now[:, open_], after[:, open_], held[open_], harmless[open_])
@@ -78,21 +79,11 @@ class LookAhead:
 
     def _instead(self, now: Tensor, after: Tensor, held: Tensor, harmless: Tensor) -> Tensor:
         """What acts (N, act_dim) where neither holding on nor doing nothing is a way back from the first of `held`."""
-        most, mean = self._judge(torch.cat([now, after], 1), held.repeat(2, 1, 1))
-        allowed, back = (most <= 0).chunk(2)
+        danger, back = self._ways.after(torch.cat([now, after], 1), held.repeat(2, 1, 1)).chunk(2)
+        allowed = danger <= 0
         distance = (held - held[:, :1]).square().sum(-1).masked_fill(~allowed, torch.inf)
-        chosen = torch.where(allowed.any(1), distance.argmin(1), mean[: len(held)].argmin(1))
-        chosen = torch.where(harmless & back.any(1), 0, chosen)
+        least, safest = danger.min(1)
+        safest = torch.where(danger[:, 0] <= least + AS_SAFE, 0, safest)
+        chosen = torch.where(allowed.any(1), distance.argmin(1), safest)
+        chosen = torch.where(harmless & (back <= 0).any(1), 0, chosen)
         return held[torch.arange(len(held), device=held.device), chosen]
-
-    def _judge(self, state: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
-        """The largest and the mean danger (N, C) within K steps of actions (N, C, act_dim) held, from each elite's own
-        state (elites, N, obs_dim)."""
-        count = held.shape[1]
-        state, actions = state.repeat_interleave(count, 1), held.flatten(0, 1)
-        dangers = []
-        for _ in range(self._steps):
-            state = self._dynamics.follow(state, actions)
-            dangers.append(self._danger.imagined(state).amax(0))
-        path = torch.stack(dangers).unflatten(1, (-1, count))
-        return path.amax(0), path.mean(0)

@@ -2,7 +2,7 @@
 
 The feasibility critic learns this from the model, and knows less: inside danger its Q of all actions are nearly the
 same, and a policy that takes the lowest stays there. So where the critic lets no action pass the model itself is asked
-(recovery.py), as look-ahead does (lookahead.py).
+(recovery.py), and by look-ahead whatever the policy does (lookahead.py).
 
 What the chain rule leaves of a margin's change (rates.py) is mostly what moves by itself, and what does goes on: so
 every margin is raised by what is usually left, once for each step of the way.
@@ -28,9 +28,12 @@ class Ways:
     def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
         """(N, C) for observations (N, obs_dim) and C actions (N, C, act_dim) of each: above 0 where any elite calls any
         step unsafe, see `held.along`."""
+        return self.after(self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1), actions)
+
+    def after(self, state: Tensor, actions: Tensor) -> Tensor:
+        """The same from each elite's own state (elites, N, its width)."""
         count, held = actions.shape[1], actions.flatten(0, 1)
-        state = self._danger.state(observations.repeat_interleave(count, 0))
-        state = state.expand(len(self._dynamics.elites), -1, -1)
+        state = state.repeat_interleave(count, 1)
         found, left = [], self._dynamics.left_by_rule
         for step in range(1, self._steps + 1):
             state = self._dynamics.follow(state, held)

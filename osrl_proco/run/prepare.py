@@ -278,6 +278,8 @@ def dynamics_model(config: ProcoConfig, prepared: Prepared, rule: Rule, danger: 
                 )
             if danger.margins and about.get("margins") not in (None, rule.cost.sha256):
                 raise UserError(f"{path}: its margins are those of another --cost_function than {rule.name}")
+            if config.dynamics and asks_the_model(config):
+                model.save(file, **about)  # what the trained policy asks goes with it
             danger.serve(model)
             if config.fast:
                 speed_up([model])

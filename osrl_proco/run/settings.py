@@ -67,6 +67,8 @@ def parse(argv: list[str], base: dict[str, Any] | None = None) -> ProcoConfig:
     config = kind(**{name: _value(name, value, types[name]) for name, value in values.items()})
     if not config.task.endswith(_FILE_ENDINGS):
         config.task = load_task(config.task).id  # one id, and so one folder, for every way to write it
+    if "recover_by" not in given | flags and (config.recover is None or config.model_share == 0):
+        config.recover_by = "critic"  # what `ours` sets asks for both
     check(config)
     return config
 

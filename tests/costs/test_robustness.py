@@ -66,8 +66,9 @@ def test_a_sum_of_truths_has_no_margin():
 
 
 def test_many_alternatives_become_one():
-    margins = robustness(function(" | ".join(f"(v > {i})" for i in range(12))), STATES)
-    assert margins[:, 0].tolist() == [1.0, 2.0, -4.0]
+    margins = robustness(function(" | ".join(f"(v > {i})" for i in range(17))), STATES)
+    assert margins.tolist() == [[1.0], [2.0], [-4.0]]
+    assert robustness(function(" | ".join(f"(v > {i})" for i in range(16))), STATES).shape == (3, 16)
 
 
 @pytest.mark.parametrize("task_id", task_ids())
@@ -79,6 +80,13 @@ def test_the_library_has_margins_whose_sign_is_the_label(task_id):
         [torch.rand(1000, task.obs_dim, generator=draw), 2 * torch.randn(1000, task.obs_dim, generator=draw)]
     )
     assert torch.equal((robustness(cost, states) > 0).any(-1), cost(states) > 0)
+
+
+@pytest.mark.parametrize("robot", ["Point", "Car"])
+def test_hazards_gremlins_and_buttons_stay_apart(robot):
+    """One margin of all that jumps from one to another is one that no model can follow."""
+    task = load_task(f"{robot}Button1")
+    assert robustness(load_cost_function(task.cost_path, task), torch.rand(2, task.obs_dim)).shape[-1] > 1
 
 
 LEAVES = st.sampled_from(["(g <= 1)", "(v > 0.5)", "(g + v >= 2)", "(v.abs() < 3)", "(g != 1)"])

@@ -24,9 +24,9 @@ class Always:
         return torch.full((len(observations), 1), self.action)
 
 
-def ahead(action, steps=3):
+def ahead(action, steps=3, left=0.0):
     """Positions that move by the action; unsafe above 1."""
-    line = SimpleNamespace(elites=[0, 1], follow=lambda state, actions: state + actions)
+    line = SimpleNamespace(elites=[0, 1], follow=lambda state, actions: state + actions, left_by_rule=left)
     danger = Danger(lambda s: (s[..., 0] > 1.0).float(), 1)
     policy = LookAhead(Always(action), line, danger, steps=steps, max_action=1.0)
     policy.reset(range(2), [5, 6])
@@ -47,10 +47,20 @@ def test_an_action_after_which_danger_cannot_be_left_gives_way_to_one_that_stays
     assert got[1].item() == pytest.approx(0.6)
 
 
+def test_danger_that_comes_by_itself_counts_too():
+    """After .9 standing still will do where nothing comes; where more comes than can be fled from, it is too late."""
+    states = torch.tensor([[0.0], [-2.0]])
+    assert ahead(0.9).act(states).flatten().tolist() == pytest.approx([0.9, 0.9])
+    got = ahead(0.9, left=1.05).act(states).flatten()
+    assert 3 * (got[0] + 1.05) <= 1.0
+    assert got[1].item() == pytest.approx(0.9)
+
+
 class Coasting:
     """A cart of position and speed that brakes by at most 0.1 a step; unsafe above 1."""
 
     elites = (0, 1)
+    left_by_rule = 0.0
 
     def follow(self, state, actions):
         speed = state[..., 1:] + 0.1 * actions
@@ -75,6 +85,10 @@ def test_k_must_reach_as_far_as_it_takes_to_stop(steps, hits):
 def test_in_danger_the_action_that_leaves_it_soonest_acts():
     got = ahead(0.0, steps=5).act(torch.tensor([[2.5], [2.5]])).flatten()
     assert (got < 0).all()
+
+
+def test_in_danger_the_policys_own_action_stands_where_none_is_less_dangerous():
+    assert ahead(-0.9, steps=1).act(torch.tensor([[9.0]])).item() == pytest.approx(-0.9)
 
 
 def test_the_same_seeds_look_at_the_same_candidates():

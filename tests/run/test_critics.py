@@ -71,6 +71,25 @@ def test_ours_holds_actions_on_navigation_tasks_only(algo, h_max):
     assert settings.parse(["--algo", algo, "--task", "PointGoal1", "--critic", "paper"]).hold == 1
 
 
+@pytest.mark.parametrize("algo", ["fisor", "bc", "cpq"])
+def test_ours_asks_a_model_by_the_chain_rule_on_navigation_tasks_only(algo):
+    def asked(task, *flags):
+        config = settings.parse(["--algo", algo, "--task", task, *flags])
+        return config.dynamics_loss, config.dynamics_margins, config.recover_by
+
+    assert asked("PointGoal1") == asked("CarButton2", "--preset", "laptop") == ("robust", "slopes", "model")
+    assert asked("HopperVelocity") == asked("PointGoal1", "--critic", "paper") == ("plain", "networks", "critic")
+    assert asked("PointGoal1", "--dynamics_margins", "networks") == ("robust", "networks", "model")
+
+
+@pytest.mark.parametrize("flags", ["--recover null", "--hold 1 --model_share 0"])
+def test_without_a_way_back_or_a_model_ours_asks_none_unless_told_to(flags):
+    words = ["--algo", "fisor", "--task", "PointGoal1", "--critic", "ours", *flags.split()]
+    assert settings.parse(words).recover_by == "critic"
+    with pytest.raises(UserError, match="--recover_by model"):
+        settings.parse([*words, "--recover_by", "model"])
+
+
 @pytest.mark.parametrize("algo", ["fisor", "bcql", "bc"])
 def test_ours_is_the_default_in_simulators(algo):
     def config(*flags):

@@ -272,6 +272,9 @@ def test_a_way_back_by_the_model_is_read_back_with_the_model(tmp_path, capsys):
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1"]) == 2
     assert "--recover_by model" in capsys.readouterr().err
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1", "--dynamics", str(model)]) == 0
+    train(tmp_path / "given", *words, "--dynamics", str(model), steps=5)
+    model.unlink()
+    assert load_policy(RunFolder(tmp_path / "given")).ways is not None  # it has a copy of its own
     train(tmp_path / "off", *words[:-4], steps=5)
     assert load_policy(RunFolder(tmp_path / "off")).ways is None
     again = ["--critic", "ours", "--recover_by", "model", "--hold", "1"]

@@ -20,7 +20,7 @@ from .function import BLOCK, CostFunction
 from .interpreter import Evaluation
 from .operations import BINARY, COMPARE, FUNCTIONS, METHODS_ONLY, UNARY, is_number
 
-PARTS = 8  # alternatives kept apart, at most
+PARTS = 16  # alternatives kept apart, at most
 FAR = 1e6  # stands for a margin that is infinite: a branch that can never be taken
 
 Parts = tuple[Tensor, ...]  # the margin is the largest of them: alternatives that `|` joined
@@ -30,7 +30,7 @@ Parts = tuple[Tensor, ...]  # the margin is the largest of them: alternatives th
 def robustness(cost: CostFunction, states: Tensor) -> Tensor | None:
     """Margins (..., M) of `states` (..., obs_dim), in the units of the comparisons: unsafe where any is above 0.
 
-    M is the number of alternatives that the function's text joins by `|` (those of more than 8 as one). None where the
+    M is the number of alternatives that the function's text joins by `|` (those of more than 16 as one). None where the
     text counts, or calculates with truths in some other way that has no margin.
     """
     blocks = []
