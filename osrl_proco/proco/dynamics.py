@@ -24,10 +24,9 @@ from ..data.transitions import Transitions
 from .losses import WeightedLikelihood as _WeightedLikelihood
 from .members import BatchedLinear, batched, member_by_member
 from .optim import adam
-from .rates import Rates, owner
+from .rates import JUMP, Rates, lasting, owner, usual
 from .scale import standardised
 
-JUMP = 5.0  # deviations of an entry's usual change at which its target is cut
 ROBUST = 0.2  # of the weight of everything else, what the margins have together with the robust loss
 BLOCK, SMALL = 1000, 150  # rows: at a time, and fewer than which all members are computed at once
 
@@ -92,7 +91,7 @@ class Dynamics(nn.Module):
             self.register_buffer("spread", torch.ones(margins))
         if slopes:
             self.register_buffer("changing", torch.arange(slopes))
-        self.rates = Rates(slopes, obs_dim - margins + act_dim) if chain else None
+        self.rates = Rates(slopes, obs_dim - margins + act_dim, margins) if chain else None
         self.register_buffer("elites", torch.arange(elites))
         self.register_buffer("input_mean", torch.zeros(sizes[0]))
         self.register_buffer("input_std", torch.ones(sizes[0]))
@@ -123,9 +122,9 @@ class Dynamics(nn.Module):
             change = data.next_observations[:, column] - data.observations[:, column]
             if rule is not None and column >= self.obs_dim - margins:
                 change -= rule[:, column - self.obs_dim]
-            usual = _usual(change)
+            unit = usual(change)
             self.target_mean[column] = 0.0
-            self.target_std[column] = torch.where(usual > 1e-6, usual, self.target_std[column])
+            self.target_std[column] = torch.where(unit > 1e-6, unit, self.target_std[column])
 
     def _input_parts(self, data: Transitions, slopes: Tensor | None) -> Iterator[Tensor]:
         """Inputs (N, some columns), all columns one after the other, never many of a large dataset at a time."""
@@ -144,10 +143,13 @@ class Dynamics(nn.Module):
         if self.rates is None or slopes is None:
             return None
         now, after = (x[:, self.obs_dim - self.shape["margins"] :] for x in (data.observations, data.next_observations))
-        usual = torch.stack([_usual(one) for one in (after - now).unbind(1)])
+        smooth = (after - now).abs() < JUMP * torch.stack([usual(one) for one in (after - now).unbind(1)])
         x = self._moving(self.standard_inputs(data.observations, data.actions, slopes))
-        self.rates.fit(x, slopes, self._owner, after - now, (after - now).abs() < JUMP * usual)
-        return self.rates(x, slopes, self._owner, now.shape[1])
+        self.rates.fit(x, slopes, self._owner, after - now, smooth)
+        rule = self.rates(x, slopes, self._owner, now.shape[1])
+        follows = (data.next_observations[:-1] == data.observations[1:]).all(1)
+        self.rates.lasting.copy_(lasting(after - now - rule, follows))
+        return rule
 
     @property
     def _owner(self) -> Tensor:
@@ -168,9 +170,12 @@ class Dynamics(nn.Module):
 
     @property
     def left_by_rule(self) -> Tensor:
-        """What the chain rule usually leaves of a step's change (obs_dim,): 0 but for margins, and without the rule."""
-        margins = self.shape["margins"] if self.rates is not None else 0
-        return F.pad(self.target_std[self.obs_dim - margins : self.obs_dim], (self.obs_dim - margins, 0))
+        """What the chain rule usually leaves of a step's change, and of the next one's too (obs_dim,): 0 but for
+        margins, and without the rule."""
+        if self.rates is None:
+            return torch.zeros_like(self.target_std[:-1])
+        margins = slice(self.obs_dim - self.shape["margins"], self.obs_dim)
+        return F.pad(self.target_std[margins] * self.rates.lasting, (margins.start, 0))
 
     def targets(self, data: Transitions, rule: Tensor | None = None) -> Tensor:
         """Standardised targets (N, obs_dim + 1): the change of the observation less what the `rule` says of it, and the
@@ -274,11 +279,6 @@ class Dynamics(nn.Module):
 def _columns(matrix: Tensor, elements: int = 2**26) -> Iterator[Tensor]:
     """The matrix in blocks of whole columns of at most `elements` numbers."""
     yield from matrix.split(max(1, elements // max(1, len(matrix))), dim=1)
-
-
-def _usual(change: Tensor) -> Tensor:
-    """Deviation of a change (N,) from 0 if it were normal, by what nine in ten do not exceed: jumps do not count."""
-    return change.abs().kthvalue(max(1, int(0.9 * len(change)))).values / 1.645
 
 
 def floored(std: Tensor) -> Tensor:

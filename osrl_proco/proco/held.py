@@ -6,7 +6,8 @@ short steps). So every action is held for K steps in the dynamics model and judg
 
     Q(s,a) = (1 - gamma^K) h(way) + gamma^K max{h(way), V(s_K)},    above 0 where any of the K states is unsafe.
 
-Whoever decides every K steps only can also decide at every step: what is feasible so is feasible.
+Whoever decides every K steps only can also decide at every step: what is feasible so is feasible. What moves by itself
+goes on: see ways.py.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ def hold(
     Returns the observations (N, obs_dim) at the end, each of one random elite, and the danger (N, steps) on the way,
     the largest of any elite, so that a state counts as unsafe where any says so.
     """
-    ends, ways = [], []
+    ends, ways, left = [], [], dynamics.left_by_rule
     blocks = list(zip(starts.split(BLOCK), actions.split(BLOCK), strict=True))
     for start, action in tqdm(blocks, desc="Actions held", delay=5, leave=False):
         state = danger.state(start).expand(len(dynamics.elites), -1, -1)
         found = []
-        for _ in range(steps):
+        for step in range(1, steps + 1):
             state = dynamics.follow(state, action)
-            found.append(danger.imagined(state).amax(0))
+            found.append(danger.imagined(state + step * left).amax(0))
         elite = torch.randint(len(dynamics.elites), (len(start),), generator=generator, device=start.device)
         ends.append(danger.observation(state[elite, torch.arange(len(start), device=start.device)]))
         ways.append(torch.stack(found, 1))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RIDGE = 1e-4  # of the regressors' mean square
+JUMP = 5.0  # deviations of an entry's usual change at which its target is cut
 MOST, BLOCK = 20_000, 2_000  # rows that are regressed on, at most, and at a time
 
 
@@ -27,12 +28,15 @@ def owner(changing: Tensor, entries: int) -> Tensor:
 
 
 class Rates(nn.Module):
-    """w, for `slopes` slopes and `width` entries of observation and action together."""
+    """w, for `slopes` slopes and `width` entries of observation and action together; of `margins` margins how much of
+    what w leaves of a step's change it leaves of the next step's too (`lasting`)."""
 
     w: Tensor
+    lasting: Tensor
 
-    def __init__(self, slopes: int, width: int) -> None:
+    def __init__(self, slopes: int, width: int, margins: int) -> None:
         super().__init__()
+        self.register_buffer("lasting", torch.zeros(margins))
         self.register_buffer("w", torch.zeros(slopes, width + 1))
 
     def fit(self, x: Tensor, slopes: Tensor, whose: Tensor, changes: Tensor, counts: Tensor) -> None:
@@ -64,3 +68,20 @@ class Rates(nn.Module):
 
 def _with_one(x: Tensor) -> Tensor:
     return torch.cat([x, torch.ones_like(x[..., :1])], -1)
+
+
+def usual(change: Tensor) -> Tensor:
+    """Deviation of a change (N,) from 0 if it were normal, by what nine in ten do not exceed: jumps do not count."""
+    return change.abs().kthvalue(max(1, int(0.9 * len(change)))).values / 1.645
+
+
+def lasting(left: Tensor, follows: Tensor) -> Tensor:
+    """How much of what is left of a margin's change (N, M) is left of the next step's too (M,), 0 to 1, jumps apart:
+    most where something moves by itself, little where it is an error. follows: where the next row is the next step
+    (N - 1,)."""
+    found = []
+    for one in left.unbind(1):
+        smooth = one.abs() < JUMP * usual(one)
+        first, second = (part[follows & smooth[:-1] & smooth[1:]] for part in (one[:-1], one[1:]))
+        found.append((first * second).sum() / first.square().sum().clamp_min(1e-12))
+    return torch.stack(found).clamp(0.0, 1.0)

@@ -24,10 +24,13 @@ def drawing(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def line(*shifts):
-    """Positions that move by the action, and in each elite by a shift of its own; unsafe from 3 on."""
+def line(*shifts, left=0.0):
+    """Positions that move by the action, and in each elite by a shift of its own; unsafe from 3 on. left: what moves by
+    itself in a step."""
     apart = torch.tensor(shifts)[:, None, None]
-    model = SimpleNamespace(elites=torch.arange(len(shifts)), follow=lambda state, actions: state + actions + apart)
+    model = SimpleNamespace(
+        elites=torch.arange(len(shifts)), follow=lambda state, actions: state + actions + apart, left_by_rule=left
+    )
     return model, Danger(lambda s: (s[..., 0] >= 3).float(), 1)
 
 
@@ -40,6 +43,12 @@ def test_every_elite_goes_its_own_way_and_the_worst_says_what_is_dangerous():
     assert ways.tolist() == [[-1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]]  # the second passes 3 a step earlier
     assert ends[0].item() in (3.0, 4.5)
     assert ends[1].item() in (-6.0, -4.5)
+
+
+def test_what_moves_by_itself_counts_on_the_way_and_not_where_it_ends():
+    ends, ways = hold(*line(0.0, left=0.6), column(0.0), column(0.5), 3, drawing())
+    assert ways.tolist() == [[-1.0, -1.0, 1.0]]  # 1.1, 2.2, 3.3
+    assert ends.item() == 1.5
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -95,6 +104,7 @@ class Brake:
     """The cart of OfflineBrake, exactly."""
 
     elites = torch.arange(1)
+    left_by_rule = 0.0
 
     def __init__(self, env):
         self.env = env

@@ -9,7 +9,7 @@ from osrl_proco.costs import CostFunction
 from osrl_proco.data.transitions import Transitions
 from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics, fit
-from osrl_proco.proco.rates import Rates
+from osrl_proco.proco.rates import Rates, lasting
 from osrl_proco.tasks.task import load_task
 
 POINT = load_task("PointGoal1")
@@ -21,8 +21,8 @@ def test_rates_are_found_that_make_the_changes():
     draw = torch.Generator().manual_seed(0)
     x, slopes = torch.randn(4000, 3, generator=draw), torch.randn(4000, 5, generator=draw)
     owner, w = torch.tensor([0, 0, 1, 1, 1]), torch.randn(5, 4, generator=draw)
-    rates = Rates(5, 3)
-    truth = Rates(5, 3)
+    rates = Rates(5, 3, 2)
+    truth = Rates(5, 3, 2)
     truth.w.copy_(w)
     changes = truth(x, slopes, owner, 2)
     by_hand = sum(slopes[7, k] * (w[k, :3] @ x[7] + w[k, 3]) for k in (0, 1))
@@ -33,12 +33,28 @@ def test_rates_are_found_that_make_the_changes():
 
 
 def test_a_margin_of_too_few_rows_is_left_to_the_networks():
-    rates = Rates(2, 3)
+    rates = Rates(2, 3, 2)
     x, slopes, changes = torch.randn(100, 3), torch.randn(100, 2), torch.randn(100, 2)
     counts = torch.ones(100, 2, dtype=torch.bool)
     counts[3:, 1] = False
     rates.fit(x, slopes, torch.tensor([0, 1]), changes, counts)
     assert (rates.w != 0).any(1).tolist() == [True, False]
+
+
+def test_what_goes_on_lasts_and_errors_do_not():
+    """A motion that turns in every tenth step leaves .8 of itself, noise nothing; jumps and ends do not count."""
+    draw = torch.Generator().manual_seed(0)
+    moving = torch.tensor([1.0] * 10 + [-1.0] * 10).repeat(200)
+    noise = torch.randn(4000, generator=draw)
+    follows = torch.ones(3999, dtype=torch.bool)
+    found = lasting(torch.stack([moving, noise], 1), follows)
+    assert found[0].item() == pytest.approx(0.8, abs=0.01)
+    assert found[1] < 0.05
+    follows[9::10] = False
+    assert lasting(moving[:, None], follows).item() == pytest.approx(1.0)
+    moving[::50] = 100.0
+    assert lasting(moving[:, None], follows).item() == pytest.approx(1.0)
+    assert lasting(torch.zeros(10, 1), torch.zeros(9, dtype=torch.bool)).item() == 0.0
 
 
 def approached(count=16_000, seed=0):

@@ -42,12 +42,19 @@ def test_an_action_is_as_dangerous_as_the_worst_elite_finds_its_way():
     assert away == pytest.approx(-1.0)  # -1, as far as danger goes
     assert still == pytest.approx(-0.5)
     # The second elite is at 1.1, .7 and .3: margins -.1, .3, .7.
-    assert on == pytest.approx(1.0 + 0.5 * (0.3 + 0.7) / 3)
+    assert on == pytest.approx(1.0 + 2 / 3 + 0.5 * (0.3 + 0.7) / 3)
+
+
+def test_out_of_danger_in_one_step_is_better_than_to_stay_at_its_edge():
+    (out,), (stay,) = ways(0.5, -0.3), ways(0.95, 0.0)  # the slower elite of the first is still .2 inside, then outside
+    assert out == pytest.approx(1.0 + 1 / 3 + 0.5 * 0.2 / 3)
+    assert stay == pytest.approx(1.0 + 1.0 + 0.5 * 0.05)
+    assert ways(0.9, 0.0)[0] > stay  # of equally many steps the shallower
 
 
 def test_margins_are_raised_at_every_step_by_what_the_rule_leaves():
     assert ways(1.5, 0.0, left=0.1)[0] == pytest.approx(-(0.4 + 0.3 + 0.2) / 3)
-    assert ways(1.5, 0.0, left=0.3)[0] == pytest.approx(1.0 + 0.5 * (0.1 + 0.4) / 3)
+    assert ways(1.5, 0.0, left=0.3)[0] == pytest.approx(1.0 + 2 / 3 + 0.5 * (0.1 + 0.4) / 3)
 
 
 def test_where_no_action_passes_the_way_back_is_the_models_if_it_is_asked():
