@@ -70,11 +70,12 @@ class Recovering:
         self._policy, self._learner, self._lost, self._ways = policy, learner, where == "lost", ways
         self._above, self._max_action = above, max_action
         self._kept = torch.zeros(0, dtype=torch.long)  # (rows,): the action tried that each keeps to; 0, its own: none
+        self._since = torch.zeros(0, dtype=torch.long)  # (rows,): steps for which it has
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)
         for row in rows:
-            self._kept[row : row + 1] = 0
+            self._kept[row : row + 1] = self._since[row : row + 1] = 0
 
     def observe(self, rewards: Tensor, costs: Tensor) -> None:
         self._policy.observe(rewards, costs)
@@ -88,20 +89,22 @@ class Recovering:
         tried = torch.cat([own[:, None], far.expand(count, -1, -1)], 1)
         repeated = observations.repeat_interleave(FAR + 1, 0)
         q = self._learner.target.q(repeated, tried.flatten(0, 1)).view(count, FAR + 1)
-        self._kept = pad(self._kept.to(own.device), (0, max(0, count - len(self._kept))))
+        more = (0, max(0, count - len(self._kept)))
+        self._kept, self._since = (pad(one.to(own.device), more) for one in (self._kept, self._since))
         kept, row = self._kept[:count], torch.arange(count, device=own.device)
         passing = q <= self._above
         if self._lost:
             passing[:, 0] |= self._learner.critic.value(observations) <= self._above
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
-        danger, as_good = q, WITHIN
+        danger, as_good, again = q, WITHIN, torch.zeros_like(kept, dtype=torch.bool)
         none = torch.nonzero(~passing.any(1)).squeeze(1)
         if self._ways is not None and len(none):
             danger = q.index_put((none,), self._ways(observations[none], tried[none]))
-            as_good = AS_SAFE
+            as_good, again = AS_SAFE, self._since[:count] >= self._ways.steps
         least, safest = danger.min(1)
-        still = (kept > 0) & (danger[row, kept] <= least + as_good)
+        still = (kept > 0) & (danger[row, kept] <= least + as_good) & ~again
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
+        self._since[:count] = torch.where((chosen == kept) & ~again, self._since[:count] + 1, 1)
         self._kept[:count] = chosen
         return tried[row, chosen]
 

@@ -26,7 +26,7 @@ class Ways:
     """Danger of actions held for `steps` steps in every elite of `dynamics`."""
 
     def __init__(self, dynamics: Dynamics, danger: Danger, steps: int) -> None:
-        self._dynamics, self._danger, self._steps = dynamics, danger, steps
+        self._dynamics, self._danger, self.steps = dynamics, danger, steps
 
     @torch.no_grad()
     def __call__(self, observations: Tensor, actions: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Ways:
         count, held = actions.shape[1], actions.flatten(0, 1)
         state = state.repeat_interleave(count, 1)
         found, left = [], self._dynamics.left_by_rule
-        for step in range(1, self._steps + 1):
+        for step in range(1, self.steps + 1):
             state = self._dynamics.follow(state, held)
             found.append(self._danger.imagined(state + step * left).amax(0))
         way = torch.stack(found, 1)

@@ -74,3 +74,21 @@ def test_where_no_action_passes_the_way_back_is_the_models_if_it_is_asked():
     assert acts[2] == far.min()
     assert torch.equal(asked.act(at)[:, 0], acts)
     assert Recovering(Own(), learner, 0.0, 1.0).act(at)[:, 0].tolist() == [0.5] * 3
+
+
+def test_an_action_is_kept_to_while_nearly_as_good_but_no_longer_than_it_was_judged_for():
+    blind = SimpleNamespace(q=lambda observations, actions: torch.ones(len(observations)))
+    found = [{3: 0.0}, {5: 0.0, 3: 0.1}, {5: 0.0, 3: 0.1}, {5: 0.0, 3: 0.1}, {5: 0.5, 3: 0.0}]
+
+    def dangers(observations, actions):
+        answer = torch.full(actions.shape[:2], 2.0)
+        for action, danger in found.pop(0).items():
+            answer[:, action] = danger
+        return answer
+
+    dangers.steps = 3
+    own = SimpleNamespace(act=lambda observations: torch.zeros(len(observations), 1), reset=lambda rows, seeds: None)
+    policy = Recovering(own, SimpleNamespace(target=blind, critic=None), 0.0, 1.0, ways=dangers)
+    far = all_over(FAR, 1, 1.0)[:, 0]
+    acts = [policy.act(torch.zeros(1, 1)).item() for _ in range(5)]
+    assert acts == [far[i].item() for i in (2, 2, 2, 4, 2)]
