@@ -8,7 +8,7 @@ learned of actions all over the action space, in imagination, and so can choose 
 
 the last of which is kept to while its Q_h stays within .1 of the lowest: inside danger many are nearly as good, and
 whoever takes another in every step goes nowhere. Or, in place of the last, the one that is the least dangerous in the
-dynamics model (ways.py), kept to likewise.
+dynamics model (ways.py), kept to likewise for as many steps as it was judged for.
 
 With --hold an action is judged as if it went on for K steps, but acts for one. So a policy of few actions is sent back
 from danger that it would have passed by, and then stands before it. `where="lost"` lets any action stand where also
@@ -70,7 +70,7 @@ class Recovering:
         self._policy, self._learner, self._lost, self._ways = policy, learner, where == "lost", ways
         self._above, self._max_action = above, max_action
         self._kept = torch.zeros(0, dtype=torch.long)  # (rows,): the action tried that each keeps to; 0, its own: none
-        self._since = torch.zeros(0, dtype=torch.long)  # (rows,): steps for which it has
+        self._since = torch.zeros(0, dtype=torch.long)  # (rows,): steps in which it was taken since none passes
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)
@@ -104,7 +104,8 @@ class Recovering:
         least, safest = danger.min(1)
         still = (kept > 0) & (danger[row, kept] <= least + as_good) & ~again
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
-        self._since[:count] = torch.where((chosen == kept) & ~again, self._since[:count] + 1, 1)
+        since = torch.where(still, self._since[:count] + 1, 1)
+        self._since[:count] = torch.where(passing.any(1), 0, since)
         self._kept[:count] = chosen
         return tried[row, chosen]
 
