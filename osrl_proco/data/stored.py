@@ -211,15 +211,16 @@ def open_npz(path: Path) -> Iterator[Mapping[str, zipfile.ZipInfo]]:
     """The arrays in a NumPy archive by name, as members of its zip file. Raises UserError for what is none."""
     require_regular(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > NAMES:
-                raise UserError(f"{path}: {len(members)} members; no dataset has more than {NAMES}")
-            found = _Members({m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")})
-            found.archive = archive
-            yield found
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
         raise UserError(f"{path}: not a whole NumPy archive ({first_line(error)}); make it again") from None
+    with archive:
+        members = archive.infolist()
+        if len(members) > NAMES:
+            raise UserError(f"{path}: {len(members)} members; no dataset has more than {NAMES}")
+        found = _Members({m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")})
+        found.archive = archive
+        yield found
 
 
 class _Members(dict[str, zipfile.ZipInfo]):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,9 +87,10 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
         source = ways = None
         if rule:
             danger = danger_of(config, prepared, rule)
-            model = (
-                dynamics_model(config, prepared, rule, danger, folder.dynamics) if settings.model_share > 0 else None
-            )
+            model = None
+            if settings.model_share > 0:
+                asked = _by_its_own_copy(config, folder) if resume else config
+                model = dynamics_model(asked, prepared, rule, danger, folder.dynamics)
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
             if model is not None and asks_the_model(config):
                 ways = Ways(model, Danger.of_model(rule.cost, model), config.hold)
@@ -186,6 +188,12 @@ def _facts(config: ProcoConfig, prepared: Prepared, rule: Rule | None, task_text
         "versions": versions(),
         "commit": commit(),
     }
+
+
+def _by_its_own_copy(config: ProcoConfig, folder: RunFolder) -> ProcoConfig:
+    """The settings with the run's own copy of the model that `--dynamics` gave, where that is no more."""
+    gone = config.dynamics and folder.dynamics.is_file() and not Path(config.dynamics).exists()
+    return dataclasses.replace(config, dynamics=str(folder.dynamics)) if gone else config
 
 
 def _still_the_same(folder: RunFolder, config: ProcoConfig, prepared: Prepared) -> None:

@@ -275,6 +275,7 @@ def test_a_way_back_by_the_model_is_read_back_with_the_model(tmp_path, capsys):
     train(tmp_path / "given", *words, "--dynamics", str(model), steps=5)
     model.unlink()
     assert load_policy(RunFolder(tmp_path / "given")).ways is not None  # it has a copy of its own
+    assert main(["train", "--resume", str(tmp_path / "given"), "--update_steps", "10"]) == 0
     train(tmp_path / "off", *words[:-4], steps=5)
     assert load_policy(RunFolder(tmp_path / "off")).ways is None
     again = ["--critic", "ours", "--recover_by", "model", "--hold", "1"]
