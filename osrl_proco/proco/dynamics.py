@@ -169,13 +169,16 @@ class Dynamics(nn.Module):
         return F.pad(self.rates(self._moving(inputs), slopes, self._owner, margins), (self.obs_dim - margins, 0))
 
     @property
-    def left_by_rule(self) -> Tensor:
-        """What the chain rule usually leaves of a step's change, and of the next one's too (obs_dim,): 0 but for
+    def lasting(self) -> Tensor:
+        """How much of what the chain rule leaves of a step's change is left of the next one's too (obs_dim,): 0 but for
         margins, and without the rule."""
-        if self.rates is None:
-            return torch.zeros_like(self.target_std[:-1])
-        margins = slice(self.obs_dim - self.shape["margins"], self.obs_dim)
-        return F.pad(self.target_std[margins] * self.rates.lasting, (margins.start, 0))
+        found = self.target_std.new_zeros(self.shape["margins"]) if self.rates is None else self.rates.lasting
+        return F.pad(found, (self.obs_dim - len(found), 0))
+
+    @property
+    def left_by_rule(self) -> Tensor:
+        """What it usually leaves of a step's change, and of the next one's too (obs_dim,)."""
+        return self.target_std[:-1] * self.lasting
 
     def targets(self, data: Transitions, rule: Tensor | None = None) -> Tensor:
         """Standardised targets (N, obs_dim + 1): the change of the observation less what the `rule` says of it, and the

@@ -31,7 +31,7 @@ class LookAhead:
 
     Args:
         policy: what is asked first, and again after every step.
-        steps: K.
+        ways: of K steps in `dynamics`.
         max_action: bound of the action space.
     """
 
@@ -40,19 +40,20 @@ class LookAhead:
         policy: object,
         dynamics: Dynamics,
         danger: Danger,
+        ways: Ways,
         *,
-        steps: int,
         max_action: float,
         device: torch.device | str = "cpu",
     ) -> None:
         self._policy, self._dynamics, self._danger = policy, dynamics, danger
-        self._ways, self._max_action = Ways(dynamics, danger, steps), max_action
+        self._ways, self._max_action = ways, max_action
         self._noise = RowNoise(device)
         self._breadth = torch.linspace(0.1, 0.5, NEAR, device=device)[:, None]
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)  # type: ignore[attr-defined]
         self._noise.reset(rows, seeds)
+        self._ways.drift.reset(rows)
 
     def observe(self, rewards: Tensor, costs: Tensor) -> None:
         self._policy.observe(rewards, costs)  # type: ignore[attr-defined]
@@ -60,6 +61,7 @@ class LookAhead:
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
         """Actions (N, act_dim) for observations (N, obs_dim)."""
+        drift = self._ways.drift.seen(observations)  # before the policy is asked, which shares it and says how it acts
         own = self._policy.act(observations)  # type: ignore[attr-defined]
         count = len(observations)
         near = own[:, None] + self._noise.normal(count, NEAR, own.shape[1]) * self._breadth * self._max_action
@@ -68,18 +70,21 @@ class LookAhead:
         held = held.clamp(-self._max_action, self._max_action)
         now = self._danger.state(observations).expand(len(self._dynamics.elites), -1, -1)
         after = self._dynamics.follow(now, own)
-        harmless = self._danger.imagined(after).amax(0) <= 0
+        harmless = self._danger.imagined(after + drift).amax(0) <= 0
         # Mostly the first two ways back are enough: the action itself, and none.
-        stands = harmless & (self._ways.after(after, held[:, :2]) <= 0).any(1)
+        stands = harmless & (self._ways.after(after, held[:, :2], drift, drift) <= 0).any(1)
         if not stands.all():
             open_ = torch.nonzero(~stands).squeeze(1)
-            instead = self._instead(now[:, open_], after[:, open_], held[open_], harmless[open_])
+            instead = self._instead(now[:, open_], after[:, open_], held[open_], drift[open_], harmless[open_])
             own = own.index_put((open_,), instead)
+        self._ways.drift.acted(own)
         return own
 
-    def _instead(self, now: Tensor, after: Tensor, held: Tensor, harmless: Tensor) -> Tensor:
+    def _instead(self, now: Tensor, after: Tensor, held: Tensor, drift: Tensor, harmless: Tensor) -> Tensor:
         """What acts (N, act_dim) where neither holding on nor doing nothing is a way back from the first of `held`."""
-        danger, back = self._ways.after(torch.cat([now, after], 1), held.repeat(2, 1, 1)).chunk(2)
+        drifted = torch.cat([torch.zeros_like(drift), drift])
+        both = self._ways.after(torch.cat([now, after], 1), held.repeat(2, 1, 1), drift.repeat(2, 1), drifted)
+        danger, back = both.chunk(2)
         allowed = danger <= 0
         distance = (held - held[:, :1]).square().sum(-1).masked_fill(~allowed, torch.inf)
         least, safest = danger.min(1)

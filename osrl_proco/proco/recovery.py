@@ -21,7 +21,7 @@ it is the critic's own choice.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,8 @@ class Recovering:
 
     def reset(self, rows: Sequence[int], seeds: Sequence[int]) -> None:
         self._policy.reset(rows, seeds)
+        if self._ways is not None:
+            self._ways.drift.reset(rows)
         for row in rows:
             self._kept[row : row + 1] = self._since[row : row + 1] = 0
 
@@ -98,8 +100,9 @@ class Recovering:
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
         danger, as_good, again = q, WITHIN, torch.zeros_like(kept, dtype=torch.bool)
         none = torch.nonzero(~passing.any(1)).squeeze(1)
-        if self._ways is not None and len(none):
-            danger = q.index_put((none,), self._ways(observations[none], tried[none]))
+        drift = self._ways.drift.seen(observations) if self._ways is not None else None
+        if self._ways is not None and drift is not None and len(none):
+            danger = q.index_put((none,), self._ways(observations[none], tried[none], drift[none]))
             as_good, again = AS_SAFE, self._since[:count] >= self._ways.steps
         least, safest = danger.min(1)
         still = (kept > 0) & (danger[row, kept] <= least + as_good) & ~again
@@ -107,21 +110,24 @@ class Recovering:
         since = torch.where(still, self._since[:count] + 1, 1)
         self._since[:count] = torch.where(passing.any(1), 0, since)
         self._kept[:count] = chosen
-        return tried[row, chosen]
+        acts = tried[row, chosen]
+        if self._ways is not None:
+            self._ways.drift.acted(acts)
+        return acts
 
 
 def recovering(
-    make: Callable[[], Policy],
+    policy: Policy,
     learner: FeasibilityLearner | None,
     config: Any,
     max_action: float,
     ways: Ways | None = None,
-) -> Callable[[], Policy]:
-    """`make`, what it makes with a way back; unchanged where there is no critic, or no threshold in `config.recover`.
+) -> Policy:
+    """`policy` with a way back; unchanged where there is no critic, or no threshold in `config.recover`.
 
     config: also has `recover_where`, see `Recovering`.
     """
     above = config.recover
     if learner is None or above is None:
-        return make
-    return lambda: Recovering(make(), learner, above, max_action, config.recover_where, ways)
+        return policy
+    return Recovering(policy, learner, above, max_action, config.recover_where, ways)

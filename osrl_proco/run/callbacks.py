@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..algorithms.agent import Agent, Info
+from ..algorithms.agent import Agent, Info, Policy
 from ..envs.vector import default_workers
 from ..evaluation.episodes import evaluate, summary
 from ..evaluation.heldout import HeldOut, measure
@@ -133,7 +133,7 @@ class Evaluate(Callback):
         prepared: Prepared,
         device: str,
         loggers: Sequence[Any],
-        ways: Ways | None,
+        ways: Callable[[], Ways] | None,
     ) -> None:
         self.config, self.folder, self.prepared, self.device, self.loggers = config, folder, prepared, device, loggers
         self.ways = ways
@@ -148,7 +148,11 @@ class Evaluate(Callback):
 
     def _evaluate(self, agent: Agent, step: int) -> None:
         task, scale = self.prepared.task, self.prepared.scale
-        policy = recovering(agent.policy, agent.feasibility, self.config, self.prepared.max_action, self.ways)
+
+        def policy() -> Policy:
+            ways = self.ways() if self.ways else None
+            return recovering(agent.policy(), agent.feasibility, self.config, self.prepared.max_action, ways)
+
         runs = evaluate(
             scale.policy(policy) if scale else policy,
             task,

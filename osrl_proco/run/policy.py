@@ -14,6 +14,7 @@ from ..core.random import Streams, drawing_from
 from ..costs import CostFunction
 from ..costs.sandbox.checked import load_cost_function
 from ..proco.danger import Danger
+from ..proco.drift import Drift
 from ..proco.dynamics import Dynamics
 from ..proco.feasibility import FeasibilityCritic, FeasibilityLearner
 from ..proco.lookahead import LookAhead
@@ -30,17 +31,21 @@ from .train import MISFIT
 
 @dataclass(frozen=True)
 class Ahead:
-    """How far a policy looks ahead, and through what (proco/lookahead.py)."""
+    """How far a policy looks in the dynamics model (proco/ways.py)."""
 
     steps: int
     dynamics: Dynamics
     danger: Danger
 
+    def ways(self, drift: Drift | None = None) -> Ways:
+        """Of one policy's episodes."""
+        return Ways(self.dynamics, self.danger, self.steps, drift)
+
 
 @dataclass(frozen=True)
 class Trained:
-    """An agent with its trained weights, and the run it comes from. `ahead`: where its policy looks ahead; `ways`:
-    where it asks the model for its way back."""
+    """An agent with its trained weights, and the run it comes from. `ahead`: where its policy looks ahead
+    (proco/lookahead.py); `back`: where it asks the model for its way back (proco/recovery.py)."""
 
     agent: Agent
     config: ProcoConfig
@@ -51,7 +56,7 @@ class Trained:
     max_action: float
     scale: ActionScale | None = None
     ahead: Ahead | None = None
-    ways: Ways | None = None
+    back: Ahead | None = None
 
     def policy(self) -> Policy:
         """What acts, in the task's own action bounds."""
@@ -59,14 +64,15 @@ class Trained:
         return make()
 
     def _inner(self) -> Policy:
-        policy = recovering(self.agent.policy, self.agent.feasibility, self.config, self.max_action, self.ways)()
+        ways = self.back.ways() if self.back else None
+        policy = recovering(self.agent.policy(), self.agent.feasibility, self.config, self.max_action, ways)
         if self.ahead is None:
             return policy
         return LookAhead(
             policy,
             self.ahead.dynamics,
             self.ahead.danger,
-            steps=self.ahead.steps,
+            self.ahead.ways(ways.drift if ways else None),
             max_action=self.max_action,
             device=self.device,
         )
@@ -119,13 +125,13 @@ def load_policy(
     if config.fast:
         agent.speed_up()
     asks = asks_the_model(config)
-    ahead = ways = None
+    ahead = back = None
     if lookahead or asks:
         file = dynamics or (config.dynamics if not folder.dynamics.is_file() else None)
         model, danger = _model(folder, task, problem, file, "--lookahead" if lookahead else "--recover_by model")
         ahead = Ahead(lookahead, model, danger) if lookahead else None
-        ways = Ways(model, danger, config.hold) if asks else None
-    return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead, ways)
+        back = Ahead(config.hold, model, danger) if asks else None
+    return Trained(agent, config, task, step, problem.episode_len, device, problem.max_action, scale, ahead, back)
 
 
 def _model(

@@ -9,8 +9,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def train(config: ProcoConfig, folder: RunFolder, resume: bool = False) -> None:
                 model = dynamics_model(asked, prepared, rule, danger, folder.dynamics)
             source = FeasibilityData(data, danger, model, settings, prepared.max_action)
             if model is not None and asks_the_model(config):
-                ways = Ways(model, Danger.of_model(rule.cost, model), config.hold)
+                ways = partial(Ways, model, Danger.of_model(rule.cost, model), config.hold)
         loggers = _fsrl_loggers(config, folder)
         callbacks = _callbacks(config, folder, prepared, source, loggers, device, reads, ways)
         batches = source.sampler(sampler) if source else sampler
@@ -120,7 +121,7 @@ def _callbacks(
     loggers: list[Any],
     device: str,
     reads: Reads | None,
-    ways: Ways | None,
+    ways: Callable[[], Ways] | None,
 ) -> list[Callback]:
     refresh = Refresh(source, config.rollout_every) if source is not None else None
     header = {

@@ -9,6 +9,7 @@ import torch
 
 from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.lookahead import LookAhead
+from osrl_proco.proco.ways import Ways
 
 
 class Always:
@@ -26,9 +27,11 @@ class Always:
 
 def ahead(action, steps=3, left=0.0):
     """Positions that move by the action; unsafe above 1."""
-    line = SimpleNamespace(elites=[0, 1], follow=lambda state, actions: state + actions, left_by_rule=left)
+    line = SimpleNamespace(
+        elites=[0, 1], follow=lambda state, actions: state + actions, left_by_rule=torch.tensor([left]), rates=None
+    )
     danger = Danger(lambda s: (s[..., 0] > 1.0).float(), 1)
-    policy = LookAhead(Always(action), line, danger, steps=steps, max_action=1.0)
+    policy = LookAhead(Always(action), line, danger, Ways(line, danger, steps), max_action=1.0)
     policy.reset(range(2), [5, 6])
     return policy
 
@@ -60,7 +63,8 @@ class Coasting:
     """A cart of position and speed that brakes by at most 0.1 a step; unsafe above 1."""
 
     elites = (0, 1)
-    left_by_rule = 0.0
+    left_by_rule = torch.zeros(2)
+    rates = None
 
     def follow(self, state, actions):
         speed = state[..., 1:] + 0.1 * actions
@@ -71,7 +75,7 @@ class Coasting:
 def test_k_must_reach_as_far_as_it_takes_to_stop(steps, hits):
     """Full throttle for ever, from 0.2 a step: looking 20 steps ahead never reaches the wall, looking 2 does."""
     danger = Danger(lambda s: (s[..., 0] > 1.0).float(), 2)
-    policy = LookAhead(Always(1.0), Coasting(), danger, steps=steps, max_action=1.0)
+    policy = LookAhead(Always(1.0), Coasting(), danger, Ways(Coasting(), danger, steps), max_action=1.0)
     policy.reset(range(4), [1, 2, 3, 4])
     state = torch.tensor([[-3.0, 0.2]]).repeat(4, 1)
     farthest = state[:, 0]

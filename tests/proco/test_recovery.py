@@ -133,12 +133,10 @@ def test_the_policy_inside_is_told_everything():
 
 
 def test_without_a_critic_or_a_threshold_a_policy_is_left_alone():
-    def make():
-        return Always(0.0)
-
     def config(above):
         return SimpleNamespace(recover=above, recover_where="action")
 
-    assert recovering(make, None, config(0.0), 1.0) is make
-    assert recovering(make, learner(toward), config(None), 1.0) is make
-    assert isinstance(recovering(make, learner(toward), config(0.0), 1.0)(), Recovering)
+    policy = Always(0.0)
+    assert recovering(policy, None, config(0.0), 1.0) is policy
+    assert recovering(policy, learner(toward), config(None), 1.0) is policy
+    assert isinstance(recovering(policy, learner(toward), config(0.0), 1.0), Recovering)

@@ -16,9 +16,8 @@ class Sliding:
     """Two elites: a gap that an action closes by itself, and by twice itself; the state is (gap, margin)."""
 
     elites = torch.arange(2)
-
-    def __init__(self, left=0.0):
-        self.left_by_rule = torch.tensor([0.0, left])
+    rates = None
+    left_by_rule = torch.zeros(2)
 
     def follow(self, state, actions):
         gap = state[..., :1] - torch.tensor([1.0, 2.0])[:, None, None] * actions
@@ -33,8 +32,19 @@ class Gap(Danger):
         return torch.cat([observations, 1.0 - observations], -1)
 
 
+class Still:
+    """Nothing drifts."""
+
+    def seen(self, observations):
+        return torch.zeros(len(observations), 2)
+
+    def acted(self, actions):
+        pass
+
+
 def ways(gap, *actions, steps=3, left=0.0):
-    return Ways(Sliding(left), Gap(), steps)(torch.tensor([[gap]]), torch.tensor(actions)[None, :, None])[0].tolist()
+    drift = torch.tensor([[0.0, left]])
+    return Ways(Sliding(), Gap(), steps)(torch.tensor([[gap]]), torch.tensor(actions)[None, :, None], drift)[0].tolist()
 
 
 def test_an_action_is_as_dangerous_as_the_worst_elite_finds_its_way():
@@ -52,7 +62,7 @@ def test_out_of_danger_in_one_step_is_better_than_to_stay_at_its_edge():
     assert ways(0.9, 0.0)[0] > stay  # of equally many steps the shallower
 
 
-def test_margins_are_raised_at_every_step_by_what_the_rule_leaves():
+def test_margins_are_raised_at_every_step_by_what_drifts():
     assert ways(1.5, 0.0, left=0.1)[0] == pytest.approx(-(0.4 + 0.3 + 0.2) / 3)
     assert ways(1.5, 0.0, left=0.3)[0] == pytest.approx(1.0 + 2 / 3 + 0.5 * (0.1 + 0.4) / 3)
 
@@ -80,13 +90,13 @@ def test_an_action_is_kept_to_while_nearly_as_good_but_no_longer_than_it_was_jud
     blind = SimpleNamespace(q=lambda observations, actions: torch.ones(len(observations)))
     found = [{3: 0.0}, {5: 0.0, 3: 0.1}, {5: 0.0, 3: 0.1}, {5: 0.0, 3: 0.1}, {5: 0.5, 3: 0.0}]
 
-    def dangers(observations, actions):
+    def dangers(observations, actions, drift):
         answer = torch.full(actions.shape[:2], 2.0)
         for action, danger in found.pop(0).items():
             answer[:, action] = danger
         return answer
 
-    dangers.steps = 3
+    dangers.steps, dangers.drift = 3, Still()
     own = SimpleNamespace(act=lambda observations: torch.zeros(len(observations), 1), reset=lambda rows, seeds: None)
     policy = Recovering(own, SimpleNamespace(target=blind, critic=None), 0.0, 1.0, ways=dangers)
     far = all_over(FAR, 1, 1.0)[:, 0]
@@ -105,12 +115,12 @@ def test_a_row_acts_alike_whatever_the_others_do():
             found[3] = -1.0 if step in (1, 2) else 1.0
             return found
 
-        def dangers(observations, actions):
+        def dangers(observations, actions, drift):
             answer = torch.full(actions.shape[:2], 2.0)
             answer[:, 3], answer[:, 5] = (0.0, 1.0) if step == 0 else (0.1, 0.0)
             return answer
 
-        dangers.steps = 2
+        dangers.steps, dangers.drift = 2, Still()
         own = SimpleNamespace(act=lambda observations: torch.zeros(len(observations), 1))
         policy = Recovering(own, SimpleNamespace(target=SimpleNamespace(q=q), critic=None), 0.0, 1.0, ways=dangers)
         taken = []

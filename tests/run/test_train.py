@@ -267,17 +267,17 @@ def test_a_way_back_by_the_model_is_read_back_with_the_model(tmp_path, capsys):
     folder, model = tmp_path / "run", tmp_path / "m.pt"
     words = ["--task", "OfflineBrake-v0", "--critic", "ours", "--recover_by", "model", "--dynamics_margins", "slopes"]
     train(folder, *words, steps=5)
-    assert load_policy(RunFolder(folder)).ways is not None
+    assert load_policy(RunFolder(folder)).back is not None
     (folder / "checkpoint" / "dynamics.pt").rename(model)
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1"]) == 2
     assert "--recover_by model" in capsys.readouterr().err
     assert main(["eval", "--path", str(folder), "--eval_episodes", "1", "--dynamics", str(model)]) == 0
     train(tmp_path / "given", *words, "--dynamics", str(model), steps=5)
     model.unlink()
-    assert load_policy(RunFolder(tmp_path / "given")).ways is not None  # it has a copy of its own
+    assert load_policy(RunFolder(tmp_path / "given")).back is not None  # it has a copy of its own
     assert main(["train", "--resume", str(tmp_path / "given"), "--update_steps", "10"]) == 0
     train(tmp_path / "off", *words[:-4], steps=5)
-    assert load_policy(RunFolder(tmp_path / "off")).ways is None
+    assert load_policy(RunFolder(tmp_path / "off")).back is None
     again = ["--critic", "ours", "--recover_by", "model", "--hold", "1"]
     assert main(["train", "--logdir", str(tmp_path / "no"), "--model_share", "0", *again, *TINY]) == 2
     assert "--recover_by model: needs the dynamics model" in capsys.readouterr().err
