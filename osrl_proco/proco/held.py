@@ -7,7 +7,8 @@ short steps). So every action is held for K steps in the dynamics model and judg
     Q(s,a) = (1 - gamma^K) h(way) + gamma^K max{h(way), V(s_K)},    above 0 where any of the K states is unsafe.
 
 Whoever decides every K steps only can also decide at every step: what is feasible so is feasible. What moves by itself
-goes on: see ways.py.
+goes on; where to, a recorded state does not show, so every margin is raised once for each step by what the chain rule
+usually leaves of its change, and leaves of the next step's too (rates.py).
 """
 
 from __future__ import annotations
