@@ -2,13 +2,14 @@
 
     python benchmarks/asked.py --run RUN --out benchmarks/results/asked.json
 
-States of a navigation twin's own episodes in which no action passes, drawn at random, at most 12 of an episode. Each is
-played again up to there, and the 16 actions that the way back tries and the policy's own are held for 15 steps in a
-fork of the simulator. Of those 15, how many touch something, in the mean over the states, with the standard error: of
-the `best` action, in the mean of `any`, of the policy's `own`, and of the one that is taken for the safest by the
-`critic` (lowest Q) and by the dynamics model (proco/ways.py), its margins not raised (`still`), raised by what is
-`usual`, and by what each was `seen` to do by itself (proco/drift.py). `gain`: that of `seen` over `usual`, state by
-state. `--out` puts the task's result among those that the file has, `--table FILE` prints them.
+States of a navigation twin's own episodes in which no action passes, drawn at random, of an episode at most six and
+another six that a hit (hits.py) follows within 40 steps. Each is played again up to there, and the 16 actions that the
+way back tries and the policy's own are held for 15 steps in a fork of the simulator. Of those 15, how many touch
+something, in the mean over the states of either kind, with the standard error: of the `best` action, in the mean of
+`any`, of the policy's `own`, and of the one that is taken for the safest by the `critic` (lowest Q) and by the dynamics
+model (proco/ways.py), its margins not raised (`still`), raised by what is `usual`, and by what each was `seen` to do by
+itself (proco/drift.py). `gain`: that of `seen` over `usual`, state by state. `--out` puts the task's result among those
+that the file has, `--table FILE` prints them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from hits import Played, play, touches
+from hits import Played, hits, play, touches
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -30,19 +31,21 @@ from osrl_proco.proco.recovery import FAR, all_over
 from osrl_proco.run.folder import RunFolder, commit, versions
 from osrl_proco.run.policy import Ahead, Trained, load_policy
 
-STEPS, MOST = 15, 12  # of each action; states of an episode
+STEPS = 15  # of each action
+MOST, SOON = 6, 40  # states of an episode and a kind; steps before a hit
 COLUMNS = ("best", "any", "own", "critic", "still", "usual", "seen")
 
 
 class Asked(NamedTuple):
-    """States (N, obs_dim), the steps before them, their actions (N, 17, act_dim), the policy's own the last, and how
-    many steps of each touch something (N, 17)."""
+    """States (N, obs_dim), those of the step before and what was done there, the actions (N, 17, act_dim), the policy's
+    own the last, how many steps of each touch something (N, 17), and whether a hit follows (N,)."""
 
     states: Tensor
     before: Tensor
     taken: Tensor
     actions: Tensor
     touched: Tensor
+    soon: Tensor
 
 
 @torch.no_grad()
@@ -63,14 +66,17 @@ def asked(trained: Trained, paths: list[Played], first_seed: int) -> Asked:
     for seed, path in enumerate(tqdm(paths, desc="Episodes"), first_seed):
         at = torch.nonzero(none_passes(trained, path)).squeeze(1).numpy()
         at = at[(at > 0) & (at < len(path.actions) - STEPS)]
-        chosen = set(draw.choice(at, min(MOST, len(at)), replace=False).tolist())
+        firsts = np.array([first for first, _ in hits(path.touched)], dtype=int)
+        soon = at[((at[:, None] >= firsts - SOON) & (at[:, None] < firsts)).any(1)]
+        chosen = {int(one) for kind in (at, soon) for one in draw.choice(kind, min(MOST, len(kind)), replace=False)}
         seen = env.reset(seed=seed)[0]
         for step in range(max(chosen, default=-1) + 1):
             if step in chosen:
                 assert np.array_equal(np.float32(seen), path.observations[step].numpy()), "not the same episode"
                 actions = torch.cat([far, path.actions[step : step + 1]])
                 counts = torch.tensor([float(touches(env, action, STEPS)) for action in actions.numpy()])
-                found.append((path.observations[step], *(x[step - 1] for x in path[:2]), actions, counts))
+                state, before, taken = path.observations[step], path.observations[step - 1], path.actions[step - 1]
+                found.append((state, before, taken, actions, counts, torch.tensor(step in soon)))
             seen = env.step(path.actions[step].numpy())[0]
     return Asked(*(torch.stack(column) for column in zip(*found, strict=True)))
 
@@ -91,8 +97,12 @@ def judged(trained: Trained, found: Asked) -> dict[str, Any]:
         said[name] = ways(found.states, found.actions, raised)
     steps = {name: found.touched.gather(1, one.argmin(1, keepdim=True))[:, 0] for name, one in said.items()}
     steps |= {"own": found.touched[:, -1], "any": found.touched.mean(1)}
-    result = {name: _mean(steps[name]) for name in COLUMNS}
-    return {"states": count, **result, "gain": _mean(steps["usual"] - steps["seen"])}
+    steps["gain"] = steps["usual"] - steps["seen"]
+    kinds = {"a hit follows": found.soon, "none follows": ~found.soon}
+    return {
+        kind: {"states": int(which.sum()), **{name: _mean(one[which]) for name, one in steps.items()}}
+        for kind, which in kinds.items()
+    }
 
 
 def _critic(trained: Trained) -> Any:
@@ -107,12 +117,13 @@ def _mean(values: Tensor) -> list[float]:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """A line for each task."""
-    head = ["task", "states", *COLUMNS, "seen for usual"]
+    """A line for each task and kind of state."""
+    head = ["task", "states", "", *COLUMNS, "gain"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for one in results:
-        cells = ["{:.2f} ± {:.2f}".format(*one[name]) for name in (*COLUMNS, "gain")]
-        lines.append(f"| {' | '.join([one['task'], str(one['states']), *cells])} |")
+        for kind, row in one["steps"].items():
+            cells = ["{:.2f} ± {:.2f}".format(*row[name]) for name in (*COLUMNS, "gain")]
+            lines.append(f"| {' | '.join([one['task'], kind, str(row['states']), *cells])} |")
     return "\n".join(lines)
 
 
@@ -144,7 +155,7 @@ def main() -> None:
                 "episodes": arguments.episodes,
                 "seed": arguments.seed,
                 "commit": commit(),
-                **result,
+                "steps": result,
             }
         )
         about = {"command": "python benchmarks/asked.py --run RUN --out FILE", "machine": versions()}
