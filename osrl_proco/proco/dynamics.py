@@ -170,8 +170,7 @@ class Dynamics(nn.Module):
 
     @property
     def lasting(self) -> Tensor:
-        """How much of what the chain rule leaves of a step's change is left of the next one's too (obs_dim,): 0 but for
-        margins, and without the rule."""
+        """The share of what the chain rule leaves of a change that it leaves of the next, too (obs_dim,); else 0."""
         found = self.target_std.new_zeros(self.shape["margins"]) if self.rates is None else self.rates.lasting
         return F.pad(found, (self.obs_dim - len(found), 0))
 
