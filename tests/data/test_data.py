@@ -15,6 +15,7 @@ from osrl_proco.data.hdf5 import read_hdf5, write_hdf5, write_transitions
 from osrl_proco.data.load import load_dataset
 from osrl_proco.data.split import safe_only
 from osrl_proco.data.statistics import describe, episodes, lost
+from osrl_proco.data.stored import open_npz
 from osrl_proco.data.transitions import KEYS, Transitions
 from osrl_proco.envs import register_embedded
 
@@ -244,3 +245,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(UserError, match="could not be written"):
         write_hdf5(tmp_path / "file" / "d.hdf5", good())
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_fault_of_the_reader_is_not_put_on_the_file(tmp_path):
+    np.savez(tmp_path / "d.npz", a=np.zeros(3))
+    with pytest.raises(RuntimeError, match="the reader's"), open_npz(tmp_path / "d.npz"):
+        raise RuntimeError("the reader's")

@@ -14,7 +14,6 @@ from carts import KEYS, task_file
 from strangers import GOOD, Bomb, N, bounded, hdf5, refused  # noqa: F401
 
 from osrl_proco.data import from_hdf5
-from osrl_proco.data.stored import open_npz
 from osrl_proco.tasks import load_task
 
 
@@ -122,8 +121,3 @@ def test_a_good_archive_loads():
     })  # fmt: skip
     data = from_hdf5(path, load_task(task_file()))
     assert all(np.array_equal(getattr(data, k).numpy(), GOOD[k]) for k in KEYS)
-
-
-def test_a_fault_of_the_reader_is_not_put_on_the_file():
-    with pytest.raises(RuntimeError, match="the reader's"), open_npz(Path(archive({"a.npy": member(np.zeros(3))}))):
-        raise RuntimeError("the reader's")
