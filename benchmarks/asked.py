@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from hits import Played, hits, play, touches
+from kept import keep
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from osrl_proco.envs.make import make_env
 from osrl_proco.proco.drift import Drift
 from osrl_proco.proco.recovery import FAR, all_over
-from osrl_proco.run.folder import RunFolder, commit, versions
+from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import Ahead, Trained, load_policy
 
 STEPS = 15  # of each action
@@ -118,7 +119,7 @@ def _mean(values: Tensor) -> list[float]:
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """A line for each task and kind of state."""
-    head = ["task", "states", "", *COLUMNS, "gain"]
+    head = ["task", "of a hit", "states", *COLUMNS, "gain"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for one in results:
         for kind, row in one["steps"].items():
@@ -146,20 +147,9 @@ def main() -> None:
     result = judged(trained, asked(trained, paths, arguments.seed))
     print(json.dumps(result))
     if arguments.out:
-        kept = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
-        kept = [one for one in kept if one["task"] != trained.task.name]
-        kept.append(
-            {
-                "task": trained.task.name,
-                "training seed": trained.config.seed,
-                "episodes": arguments.episodes,
-                "seed": arguments.seed,
-                "commit": commit(),
-                "steps": result,
-            }
-        )
-        about = {"command": "python benchmarks/asked.py --run RUN --out FILE", "machine": versions()}
-        arguments.out.write_text(json.dumps({**about, "results": kept}, indent=1) + "\n")
+        about = {"task": trained.task.name, "training seed": trained.config.seed}
+        about |= {"episodes": arguments.episodes, "seed": arguments.seed}
+        keep(arguments.out, "python benchmarks/asked.py", {**about, "steps": result})
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from kept import keep
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -35,7 +36,7 @@ from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics
 from osrl_proco.proco.held import hold
 from osrl_proco.proco.recovery import FAR, all_over
-from osrl_proco.run.folder import RunFolder, commit, versions
+from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import Trained, load_policy
 
 KINDS = ("hazards", "gremlins", "buttons")
@@ -224,11 +225,8 @@ def main() -> None:
     result = measured(trained, dynamics, danger, paths, arguments.seed, arguments.ways)
     print(json.dumps(result, indent=1))
     if arguments.out:
-        about = {"command": "python benchmarks/hits.py --ways" if arguments.ways else "python benchmarks/hits.py"}
-        kept = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
-        kept = [one for one in kept if one["task"] != trained.task.name]
-        kept.append({"task": trained.task.name, "commit": commit(), "seed": arguments.seed, **result})
-        arguments.out.write_text(json.dumps({"machine": versions(), **about, "results": kept}, indent=1) + "\n")
+        command = "python benchmarks/hits.py --ways" if arguments.ways else "python benchmarks/hits.py"
+        keep(arguments.out, command, {"task": trained.task.name, "seed": arguments.seed, **result})
 
 
 if __name__ == "__main__":

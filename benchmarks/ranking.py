@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from kept import keep
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -35,7 +36,7 @@ from osrl_proco.envs.make import make_env
 from osrl_proco.proco.danger import Danger
 from osrl_proco.proco.dynamics import Dynamics
 from osrl_proco.proco.recovery import FAR, all_over
-from osrl_proco.run.folder import RunFolder, commit, versions
+from osrl_proco.run.folder import RunFolder
 from osrl_proco.run.policy import Trained, load_policy
 
 STEPS = 15
@@ -228,7 +229,6 @@ def main() -> None:
     result = {
         "task": trained.task.name,
         "run": folder.path.name,
-        "commit": commit(),
         "states": arguments.states,
         "seed": arguments.seed,
         "critic": passing(trained, ways),
@@ -236,10 +236,8 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if arguments.out:
-        kept = json.loads(arguments.out.read_text())["results"] if arguments.out.exists() else []
-        kept = [one for one in kept if (one["task"], one["run"]) != (result["task"], result["run"])]
-        about = {"machine": versions(), "command": "python benchmarks/ranking.py --run RUN --dynamics FILES"}
-        arguments.out.write_text(json.dumps({**about, "results": [*kept, result]}, indent=1) + "\n")
+        command = "python benchmarks/ranking.py --run RUN --dynamics FILES"
+        keep(arguments.out, command, result, same=("task", "run"))
 
 
 if __name__ == "__main__":

@@ -100,10 +100,11 @@ class Recovering:
         distance = (tried - own[:, None]).square().sum(-1).masked_fill(~passing, torch.inf)  # 0 from itself
         danger, as_good, again = q, WITHIN, torch.zeros_like(kept, dtype=torch.bool)
         none = torch.nonzero(~passing.any(1)).squeeze(1)
-        drift = self._ways.drift.seen(observations) if self._ways is not None else None
-        if self._ways is not None and drift is not None and len(none):
-            danger = q.index_put((none,), self._ways(observations[none], tried[none], drift[none]))
-            as_good, again = AS_SAFE, self._since[:count] >= self._ways.steps
+        if self._ways is not None:
+            drift = self._ways.drift.seen(observations)  # in every step, for the next
+            if len(none):
+                danger = q.index_put((none,), self._ways(observations[none], tried[none], drift[none]))
+                as_good, again = AS_SAFE, self._since[:count] >= self._ways.steps
         least, safest = danger.min(1)
         still = (kept > 0) & (danger[row, kept] <= least + as_good) & ~again
         chosen = torch.where(passing.any(1), distance.argmin(1), torch.where(still, kept, safest))
